@@ -1,0 +1,196 @@
+"""The plan of a test run: what is run, in which order, and what is said at the end.
+
+`./dev test` runs the checks, then the suite on Python 3.11 (side by side on the cores, then the tests
+that are marked `serial` alone), then part of it on the newest Python found. With pytest's arguments
+it runs just those tests. Every step is run even if one before it failed; the last lines name what
+failed and what was skipped because this machine lacks it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from devtools import environments, needs, pythons
+from devtools.environments import Environment
+from devtools.places import ROOT, say
+
+NOTHING_RAN = 5  # pytest's exit code for an empty selection
+INTERRUPTED = 130
+REPORT = "DUTIFUL_TEST_REPORT"  # where the conftest writes what came of a run
+STOP_GRACE_S = 60
+
+# What the newest Python runs unless --full-python asks for all: quick, and broad.
+SELECTION_FOR_NEWEST = ("tests/unit", "tests/contract", "tests/house")
+SIDE_BY_SIDE = ("--dist", "loadfile")
+
+
+@dataclass
+class Tally:
+    """What came of all runs of pytest so far."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    lacking: dict[str, int] = field(default_factory=dict)  # by need, how many tests were skipped
+    failures: list[str] = field(default_factory=list)  # the steps that did not succeed
+
+    def add(self, report: Path) -> None:
+        if not report.exists() or not report.read_text():
+            return
+        counts = json.loads(report.read_text())
+        self.passed += counts["passed"]
+        self.failed += counts["failed"]
+        self.skipped += counts["skipped"]
+        for name, number in counts["lacking"].items():
+            self.lacking[name] = self.lacking.get(name, 0) + number
+
+
+def run(environment: Environment, arguments: Sequence[str]) -> int:
+    """`./dev test`: everything, or the tests that pytest's arguments select."""
+    own = {"--all", "--full-python"}
+    asked = own.intersection(arguments)
+    selection = [argument for argument in arguments if argument not in own]
+    began = time.monotonic()
+    tally = Tally()
+    signal.signal(signal.SIGTERM, _interrupt)
+
+    environment = environments.ready(environment, "dev")
+    if not selection:
+        say("checks")
+        if check(environment, house=False) != 0:
+            tally.failures.append("checks")
+    needs.obtain_for_tests(environment)
+    _run_pytest(environment, selection, tally, f"Python {environment.base.name}", may_be_empty=False)
+    if not selection or "--full-python" in asked:
+        _run_on_newest(environment, selection, tally, whole="--full-python" in asked)
+    return _verdict(tally, fails_on_lack="--all" in asked, seconds=time.monotonic() - began)
+
+
+def check(environment: Environment, *, house: bool) -> int:
+    """ruff, mypy, and if asked the house tests; returns 0 if all are content."""
+    steps = [
+        [environment.program("ruff"), "check", "--quiet", "--output-format=concise", "."],
+        [environment.program("ruff"), "format", "--check", "--quiet", "."],
+        [environment.program("mypy"), "--no-error-summary"],
+    ]
+    if house:
+        steps.append([str(environment.python), "-m", "pytest", "-q", "tests/house", "-m", "not serial"])
+    failed = 0
+    for step in steps:
+        code = _call(step)
+        words = " ".join([Path(step[0]).name, *step[1:]])
+        say(f"{'ok    ' if code == 0 else 'FAILED'} {words}")
+        failed += code != 0
+    if failed:
+        say("./dev format repairs the layout and what is simple")
+    return 1 if failed else 0
+
+
+def _run_on_newest(environment: Environment, selection: Sequence[str], tally: Tally, *, whole: bool) -> None:
+    newest = pythons.newest_supported()
+    if newest is None or newest.version == environment.base.version:
+        say(f"no Python newer than {environment.base.name} found: nothing more to run")
+        return
+    title = f"Python {newest.name}"
+    second = environments.ready(environments.second(newest), "dev")
+    if not whole:
+        selection = [folder for folder in SELECTION_FOR_NEWEST if (ROOT / folder).exists()]
+        _pytest(second, [*selection, "-m", "not serial", *_workers()], tally, title, may_be_empty=False)
+        return
+    _run_pytest(second, selection, tally, title, may_be_empty=False)
+
+
+def _run_pytest(
+    environment: Environment, arguments: Sequence[str], tally: Tally, title: str, *, may_be_empty: bool
+) -> None:
+    """Once side by side, and once more, alone, for the tests that are marked serial."""
+    arguments, marks = _take_marks(arguments)
+    if _wants_one_process(arguments):
+        selected = ["-m", marks] if marks else []
+        _pytest(environment, [*arguments, *selected], tally, title, may_be_empty=may_be_empty)
+        return
+    also = f" and ({marks})" if marks else ""
+    before = tally.passed + tally.failed + tally.skipped
+    _pytest(
+        environment, [*arguments, "-m", f"not serial{also}", *_workers()], tally, title, may_be_empty=True
+    )
+    _pytest(environment, [*arguments, "-m", f"serial{also}"], tally, f"{title}, serial", may_be_empty=True)
+    if tally.passed + tally.failed + tally.skipped == before and not tally.failures:
+        tally.failures.append(f"{title}: no test ran")
+
+
+def _pytest(
+    environment: Environment, arguments: Sequence[str], tally: Tally, title: str, *, may_be_empty: bool
+) -> None:
+    say(f"pytest on {title}: {' '.join(arguments)}")
+    with tempfile.NamedTemporaryFile(prefix="dutiful-report-", suffix=".json") as report:
+        os.environ[REPORT] = report.name
+        code = _call([str(environment.python), "-m", "pytest", *arguments])
+        tally.add(Path(report.name))
+    if code == NOTHING_RAN and may_be_empty:
+        return
+    if code != 0:
+        tally.failures.append(f"pytest on {title} (exit code {code})")
+
+
+def _verdict(tally: Tally, *, fails_on_lack: bool, seconds: float) -> int:
+    """The last lines: what failed, what this machine lacks, and the numbers."""
+    for failure in tally.failures:
+        say(f"FAILED: {failure}")
+    for need in needs.NEEDS:
+        number = tally.lacking.get(need.name, 0)
+        if number:
+            way = f"as root ./dev installs it; by hand: apt-get install {' '.join(need.packages)}"
+            say(f"SKIPPED for want of {need.title}: {number} tests ({way})")
+    if tally.lacking and fails_on_lack:
+        say("FAILED: --all allows no such skip")
+    print(f"total: {tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped", flush=True)
+    say(f"{seconds:.0f} s")
+    return 1 if tally.failures or (tally.lacking and fails_on_lack) else 0
+
+
+def _workers() -> list[str]:
+    return ["-n", str(max(2, min(os.cpu_count() or 2, 8))), *SIDE_BY_SIDE]
+
+
+def _wants_one_process(arguments: Sequence[str]) -> bool:
+    """Whether the arguments say by themselves how many processes there are, or need a terminal."""
+    own = ("-n", "--numprocesses", "--pdb", "--co", "--trace")
+    return "-s" in arguments or any(argument.startswith(own) for argument in arguments)
+
+
+def _take_marks(arguments: Sequence[str]) -> tuple[list[str], str]:
+    """Splits `-m EXPRESSION` off, since it is joined with one of ours."""
+    rest, marks = list(arguments), ""
+    if "-m" in rest[:-1]:
+        at = rest.index("-m")
+        marks = rest[at + 1]
+        del rest[at : at + 2]
+    return rest, marks
+
+
+def _call(command: Sequence[str]) -> int:
+    """Runs a step; a Ctrl-C or SIGTERM for us ends it in order before it ends us."""
+    process = subprocess.Popen(command, cwd=ROOT)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        raise
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
