@@ -48,7 +48,7 @@ def _end_server(folder: Path, pid_file: Path) -> None:
 
 
 def _server_pid(folder: Path, pid_file: Path) -> int | None:
-    """The server's pid if it runs: a number in a file is only believed of a process that lives in the folder."""
+    """The server's pid if it runs: the number in the file, if that process lives in the folder."""
     try:
         pid = int(pid_file.read_text().split()[0])
         os.kill(pid, 0)

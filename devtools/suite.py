@@ -153,8 +153,8 @@ def _verdict(tally: Tally, *, fails_on_lack: bool, seconds: float) -> int:
             say(f"SKIPPED for want of {need.title}: {number} tests ({way})")
     if tally.lacking and fails_on_lack:
         say("FAILED: --all allows no such skip")
-    print(f"total: {tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped", flush=True)
     say(f"{seconds:.0f} s")
+    print(f"total: {tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped", flush=True)
     return 1 if tally.failures or (tally.lacking and fails_on_lack) else 0
 
 
