@@ -30,6 +30,7 @@ STOP_GRACE_S = 60
 
 # What the newest Python runs unless --full-python asks for all: quick, and broad.
 SELECTION_FOR_NEWEST = ("tests/unit", "tests/contract", "tests/house")
+QUICK = "not (serial or postgres or redis or chromium)"
 SIDE_BY_SIDE = ("--dist", "loadfile")
 
 
@@ -83,7 +84,7 @@ def check(environment: Environment, *, house: bool) -> int:
         [environment.program("mypy"), "--no-error-summary"],
     ]
     if house:
-        steps.append([str(environment.python), "-m", "pytest", "-q", "tests/house", "-m", "not serial"])
+        steps.append([str(environment.python), "-m", "pytest", "-q", "tests/house", "-m", QUICK])
     failed = 0
     for step in steps:
         code = _call(step)

@@ -148,6 +148,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shared.close()
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that takes a server's fixture need not carry the marker as well."""
     by_fixture = {
