@@ -1,0 +1,255 @@
+"""Records: fits of classes: enums, dataclasses, msgspec Structs, TypedDicts, NamedTuples, pydantic models.
+
+A record must be of exactly the annotated class: a worker only knows the annotation, and would make an
+instance of a subclass into one of its base. Other classes are refused, with the advice to pass an id.
+pydantic is never imported here: a model class can only be met where it is imported already.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import Enum, Flag
+from typing import Any
+
+import msgspec
+
+from .canon import fields_of
+from .fits import (
+    SINGLE,
+    Fit,
+    Misfit,
+    Unstorable,
+    an,
+    check_datetime,
+    check_float,
+    check_items,
+    key_step,
+    wrong,
+)
+from .keys import near
+
+_MARKERS = [
+    getattr(typing, name) for name in ("Required", "NotRequired", "ReadOnly") if hasattr(typing, name)
+]
+
+
+class Records:
+    """Reads classes; ``read`` reads the annotations of their fields."""
+
+    def __init__(self, read: Callable[[Any], Fit]) -> None:
+        self._read = read
+        self._seen: dict[Any, Fit] = {}
+
+    def read(self, kind: type, arguments: tuple[Any, ...]) -> Fit:
+        """The fit of ``kind[arguments]``; raises :class:`Unstorable`."""
+        if issubclass(kind, Enum):
+            return _enum(kind)
+        if is_pydantic(kind):
+            return _pydantic(kind)
+        known = self._seen.get((kind, arguments))
+        if known is not None:
+            return known
+        fields: dict[str, Fit] = {}  # filled last, for a class may mention itself
+        if typing.is_typeddict(kind):
+            names, optional = None, set[str]()
+            made = _typed_dict(kind, fields, optional)
+        else:
+            names, optional = _names(kind), set()
+            made = _record(kind, fields)
+        self._seen[kind, arguments] = made
+        for name, hint in _hints(kind, arguments).items():
+            if names is not None and name not in names:
+                continue
+            needed = name in getattr(kind, "__required_keys__", ())
+            while (marker := typing.get_origin(hint)) in _MARKERS:
+                needed = marker is typing.Required or (needed and marker is not typing.NotRequired)
+                hint = typing.get_args(hint)[0]
+            if not needed:
+                optional.add(name)
+            try:
+                fields[name] = self._read(hint)
+            except Unstorable as refusal:
+                raise Unstorable(f"is {an(kind.__name__)}, whose field {name} {refusal}") from None
+        return made
+
+
+def _record(kind: type, fields: Mapping[str, Fit]) -> Fit:
+    says = an(kind.__name__)
+
+    def looks(value: Any) -> bool:
+        return type(value) is kind
+
+    def check(value: Any) -> None:
+        if type(value) is not kind:
+            wrong(value, says, _subclass_hint(value, kind))
+        for name, one in fields.items():
+            _check_field(one, name, getattr(value, name))
+
+    return Fit(says, looks, check, proof=True)
+
+
+def _typed_dict(kind: type, fields: Mapping[str, Fit], optional: set[str]) -> Fit:
+    says = f"a dict ({kind.__name__})"
+
+    def looks(value: Any) -> bool:
+        return isinstance(value, dict)
+
+    def check(value: Any) -> None:
+        if not isinstance(value, dict):
+            wrong(value, says)
+        for name in value:
+            if name not in fields:
+                raise Misfit(f"has an unknown key {str(name)[:40]!r}{near(str(name), fields)}")
+        for name, one in fields.items():
+            if name in value:
+                _check_field(one, name, value[name])
+            elif name not in optional:
+                raise Misfit("is missing").under(f".{name}")
+
+    return Fit(says, looks, check, proof=True)
+
+
+def _check_field(one: Fit, name: str, value: Any) -> None:
+    try:
+        one.check(value)
+    except Misfit as misfit:
+        raise misfit.under(f".{name}") from None
+
+
+def _subclass_hint(value: object, kind: type) -> str | None:
+    if isinstance(value, kind):
+        return f"A worker reads {an(kind.__name__)}, so what the subclass adds would be lost."
+    return None
+
+
+def _enum(kind: type[Enum]) -> Fit:
+    values = [member.value for member in kind]
+    if issubclass(kind, Flag):
+        raise Unstorable("is a Flag; pass its value, an int")
+    if not values or {type(value) for value in values} not in ({str}, {int}):
+        raise Unstorable("is an Enum whose values are not all text or all whole numbers")
+    says = an(kind.__name__)
+
+    def looks(value: Any) -> bool:
+        return isinstance(value, kind)
+
+    def check(value: Any) -> None:
+        if not isinstance(value, kind):
+            wrong(value, says)
+
+    return Fit(says, looks, check, key=True)
+
+
+def _names(kind: type) -> tuple[str, ...]:
+    """The fields that JSON carries; raises :class:`Unstorable` for a class that has no such thing."""
+    if issubclass(kind, msgspec.Struct):
+        return kind.__struct_fields__
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        return tuple(kind._fields)
+    if dataclasses.is_dataclass(kind):
+        if any("InitVar" in str(field.type) for field in kind.__dataclass_fields__.values()):
+            raise Unstorable(f"is {an(kind.__name__)}, a dataclass with an InitVar, which is not kept")
+        return tuple(field.name for field in dataclasses.fields(kind))
+    for base in SINGLE:
+        if isinstance(base, type) and issubclass(kind, base):
+            raise Unstorable(f"is {an(kind.__name__)}, a subclass of {base.__name__}; use a NewType of it")
+    raise Unstorable(
+        f"is {an(kind.__name__)}, a class that JSON cannot carry to a worker; "
+        "pass its id and load it in the task"
+    )
+
+
+def _hints(kind: type, arguments: tuple[Any, ...]) -> dict[str, Any]:
+    """The annotations of its fields, type variables filled in."""
+    try:
+        hints = typing.get_type_hints(kind, include_extras=True)
+    except Exception as error:
+        raise Unstorable(f"is {an(kind.__name__)}, whose annotations cannot be resolved: {error}") from None
+    variables = getattr(kind, "__parameters__", ())
+    if len(variables) != len(arguments):
+        return hints
+    filled = dict(zip(variables, arguments, strict=True))
+
+    def fill(hint: Any) -> Any:
+        if hint in variables:
+            return filled[hint]
+        open_ones = getattr(hint, "__parameters__", ()) if not isinstance(hint, type) else ()
+        return hint[tuple(filled.get(one, one) for one in open_ones)] if open_ones else hint
+
+    return {name: fill(hint) for name, hint in hints.items()} if filled else hints
+
+
+# ── pydantic ────────────────────────────────────────────────────────────────────────────────
+
+
+def is_pydantic(kind: type) -> bool:
+    """Whether it is a pydantic model class (version 2)."""
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and issubclass(kind, pydantic.BaseModel)
+
+
+def _pydantic(kind: Any) -> Fit:
+    says = an(kind.__name__)
+
+    def looks(value: Any) -> bool:
+        return type(value) is kind
+
+    def check(value: Any) -> None:
+        if type(value) is not kind:
+            wrong(value, says, _subclass_hint(value, kind))
+        _check_instants(value)
+        try:
+            back = load_model(kind, dump_model(value))
+        except ValueError as error:  # pydantic's ValidationError is one
+            raise Misfit(f"cannot be read back from its own JSON: {_first_line(error)}") from None
+        if back != value:
+            raise Misfit(
+                "does not come back equal from its own JSON (excluded, secret or private fields?)",
+                "Pass plain data, or its id.",
+            )
+
+    return Fit(says, looks, check, proof=True)
+
+
+def dump_model(value: Any) -> bytes:
+    """A pydantic model as JSON that :func:`load_model` reads back."""
+    return bytes(value.model_dump_json(round_trip=True, by_alias=not _by_name()).encode())
+
+
+def load_model(kind: Any, data: bytes) -> Any:
+    """A pydantic model from its JSON; raises pydantic's ``ValidationError``."""
+    return kind.model_validate_json(data, **({"by_name": True} if _by_name() else {}))
+
+
+def _by_name() -> bool:
+    """Whether this pydantic can read by field name; before 2.11 only aliases are sure to be read."""
+    major, minor = sys.modules["pydantic"].VERSION.split(".")[:2]
+    return (int(major), int(minor)) >= (2, 11)
+
+
+def _check_instants(value: Any) -> None:
+    """Whatever a model holds: no naive datetime, no NaN. Its own rules may know neither."""
+    if isinstance(value, datetime):
+        check_datetime(value)
+    elif isinstance(value, float):
+        check_float(value)
+    elif isinstance(value, list | tuple | set | frozenset):
+        check_items(_check_instants, value)
+    else:
+        held = {key_step(key): inner for key, inner in value.items()} if isinstance(value, dict) else {}
+        for step, inner in (held or {f".{name}": getattr(value, name) for name in fields_of(value)}).items():
+            try:
+                _check_instants(inner)
+            except Misfit as misfit:
+                raise misfit.under(step) from None
+
+
+def _first_line(error: ValueError) -> str:
+    found = error.errors()[0] if hasattr(error, "errors") else None
+    if found:
+        return f"{'.'.join(map(str, found['loc']))}: {found['msg']}"
+    return str(error).splitlines()[0]

@@ -1,0 +1,68 @@
+"""Wire: typed values as JSON bytes and back, by msgspec, with what it does not know by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from .records import dump_model, is_pydantic, load_model
+
+
+def _outgoing(value: Any) -> Any:
+    """What msgspec writes in place of a value that it does not know; subclasses become their base."""
+    if is_pydantic(type(value)):
+        return msgspec.Raw(dump_model(value))
+    for kind, plain in _PLAIN.items():
+        if isinstance(value, kind):
+            return plain(value)
+    raise TypeError(f"is a {type(value).__name__}, which JSON cannot carry")
+
+
+_PLAIN: Mapping[type, Any] = {  # the first that fits; a datetime is a date too
+    int: int.__int__,
+    float: float.__float__,
+    str: str.__str__,
+    datetime: lambda d: datetime(
+        d.year, d.month, d.day, d.hour, d.minute, d.second, d.microsecond, d.tzinfo, fold=d.fold
+    ),
+    date: lambda d: date(d.year, d.month, d.day),
+    time: lambda t: time(t.hour, t.minute, t.second, t.microsecond, t.tzinfo, fold=t.fold),
+    timedelta: lambda d: timedelta(d.days, d.seconds, d.microseconds),
+    Decimal: Decimal,
+    bytes: bytes,
+    Mapping: dict,
+}
+
+
+def _incoming(kind: Any, value: Any) -> Any:
+    """What stands for plain JSON where the annotation is a class that msgspec does not know."""
+    if isinstance(kind, type) and is_pydantic(kind):
+        return load_model(kind, msgspec.json.encode(value))
+    if kind is object:
+        return value
+    raise TypeError(f"no JSON makes {kind!r}")
+
+
+encode = msgspec.json.Encoder(enc_hook=_outgoing, decimal_format="string", uuid_format="canonical").encode
+"""Any supported value as JSON. Raises TypeError, ValueError or RecursionError."""
+
+
+def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    """Reads JSON as an annotation says. Raises ``TypeError`` for one that JSON cannot tell apart."""
+    return msgspec.json.Decoder(kind, dec_hook=_incoming)
+
+
+def record_type(name: str, fields: Mapping[str, tuple[Any, bool]]) -> type[msgspec.Struct]:
+    """A class with these fields (annotation, required). A field that is absent in the JSON is UNSET.
+
+    An unknown field is refused: it is an argument that this version of a task would lose.
+    """
+    listed = [
+        (field, kind) if required else (field, kind, msgspec.UNSET)
+        for field, (kind, required) in fields.items()
+    ]
+    return msgspec.defstruct(name, listed, kw_only=True, forbid_unknown_fields=True)
