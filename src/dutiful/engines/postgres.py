@@ -1,0 +1,450 @@
+"""Jobs in PostgreSQL: an operation is one transaction, on the server's clock.
+
+Promises: whole or nothing; serialization failures and deadlocks begin the operation again; a
+connection that breaks before anything was committed is replaced, one that breaks while a commit is
+under way gives CommitUnknown, never a guess.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import select
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..model import errors
+from ..operations.plan import Load, Operation, Rows, Step
+from ..sql import EngineName
+from ..sql.render import render
+from .bound import bind
+from .contract import RETRIES_MAX, Clock, Runner
+from .postgres_errors import is_rerun, is_stale, translated
+from .postgres_schema import Schema
+from .wake import Listener, Notifier
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+T = TypeVar("T")
+
+POOL_MAX = 16
+CONNECT_TIMEOUT_S = 5
+LOCK_TIMEOUT_S = 5
+"""How long an enqueue waits for another session's open transaction on the same duty."""
+
+# A generic plan made while a queue table was small would scan it whole when it is large, and a hash
+# join reads all of it for a batch of a hundred: our statements want their indexes, always.
+SESSION = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+    "lock_timeout": f"{LOCK_TIMEOUT_S}s",
+    "default_transaction_isolation": r"read\ committed",
+}
+
+
+class PostgresEngine:
+    """An engine over one PostgreSQL database."""
+
+    name: EngineName = "postgres"
+
+    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+        try:
+            import psycopg
+            import psycopg_pool  # noqa: F401
+        except ImportError:
+            raise errors.DriverMissing(
+                "The URL is PostgreSQL's, but psycopg is not installed.",
+                hint="Run: pip install 'dutiful[postgres]'",
+            ) from None
+        self._psycopg = psycopg
+        self.url = url
+        self.clock = clock
+        self.observe: Callable[[Step], None] | None = None
+        """Called after each statement of an operation; what it raises ends the operation there."""
+        self.conninfo, self.pooler = _conninfo(url, psycopg)
+        self._schema = Schema(self.connect, self.shown)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._checked = False
+        self._pool: ConnectionPool[Any] | None = None
+        self._apools: weakref.WeakKeyDictionary[Any, AsyncConnectionPool[Any]] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._listener: Listener | None = None
+        self._notifier: Notifier | None = None
+
+    @property
+    def shown(self) -> str:
+        """The database for people: host, port and name, never a password."""
+        info = self._psycopg.conninfo.conninfo_to_dict(self.conninfo)
+        host, port = info.get("host", "local socket"), info.get("port", "5432")
+        return f"{info.get('dbname', '')} at {host}:{port}"
+
+    # ── running ─────────────────────────────────────────────────────────────────────────────
+
+    def run(self, operation: Operation[T]) -> T:
+        """See :class:`~dutiful.engines.contract.Runner`."""
+        pool = self._open()
+        for attempt in range(RETRIES_MAX + 1):
+            connection = self._take(pool)
+            try:
+                return self._drive(connection, operation)
+            except self._psycopg.Error as error:
+                if attempt < RETRIES_MAX and (is_rerun(error) or is_stale(error)):
+                    time.sleep(random.uniform(0, 0.002 * min(attempt, 10)))
+                    continue
+                raise translated(error, self.shown) from error
+            finally:
+                pool.putconn(connection)
+        raise AssertionError("unreachable")
+
+    async def arun(self, operation: Operation[T]) -> T:
+        """See :class:`~dutiful.engines.contract.Runner`."""
+        pool = await self._aopen()
+        for attempt in range(RETRIES_MAX + 1):
+            connection = await self._atake(pool)
+            try:
+                return await self._adrive(connection, operation)
+            except self._psycopg.Error as error:
+                if attempt < RETRIES_MAX and (is_rerun(error) or is_stale(error)):
+                    await asyncio.sleep(random.uniform(0, 0.002 * min(attempt, 10)))
+                    continue
+                raise translated(error, self.shown) from error
+            except asyncio.CancelledError:
+                # The statement may be half way: the connection is not fit for anybody else.
+                await asyncio.shield(connection.close())
+                raise
+            finally:
+                await asyncio.shield(pool.putconn(connection))
+        raise AssertionError("unreachable")
+
+    def _drive(self, connection: psycopg.Connection[Any], operation: Operation[T]) -> T:
+        steps = operation.begin()
+        begun = committing = False
+        try:
+            step = next(steps)
+            begun = _begin(step)
+            if begun:
+                connection.execute("BEGIN")
+            while True:
+                committing = not begun and not operation.reads
+                rows = self._execute(connection, step)
+                committing = False
+                if self.observe is not None:
+                    self.observe(step)
+                step = steps.send(rows)
+                if not begun:
+                    begun = True
+                    connection.execute("BEGIN")
+        except StopIteration as end:
+            if begun:
+                committing = not operation.reads
+                connection.execute("COMMIT")
+            return end.value  # type: ignore[no-any-return]
+        except self._psycopg.OperationalError as error:
+            if committing and connection.broken:
+                raise _unknown(error) from error
+            raise
+        finally:
+            if not connection.closed and connection.info.transaction_status != 0:
+                connection.execute("ROLLBACK")
+
+    async def _adrive(self, connection: psycopg.AsyncConnection[Any], operation: Operation[T]) -> T:
+        steps = operation.begin()
+        begun = committing = False
+        try:
+            step = next(steps)
+            begun = _begin(step)
+            if begun:
+                await connection.execute("BEGIN")
+            while True:
+                committing = not begun and not operation.reads
+                rows = await self._aexecute(connection, step)
+                committing = False
+                if self.observe is not None:
+                    self.observe(step)
+                step = steps.send(rows)
+                if not begun:
+                    begun = True
+                    await connection.execute("BEGIN")
+        except StopIteration as end:
+            if begun:
+                committing = not operation.reads
+                await connection.execute("COMMIT")
+            return end.value  # type: ignore[no-any-return]
+        except self._psycopg.OperationalError as error:
+            if committing and connection.broken:
+                raise _unknown(error) from error
+            raise
+        finally:
+            if not connection.closed and connection.info.transaction_status != 0:
+                await connection.execute("ROLLBACK")
+
+    def _execute(self, connection: psycopg.Connection[Any], step: Step) -> Rows:
+        if isinstance(step, Load):
+            text, _names = render("postgres", step.name, "dollar").parts[0]
+            with connection.cursor() as cursor, cursor.copy(text) as copy:
+                for row in step.rows:
+                    copy.write_row(row)
+            return ()
+        text, values = self._prepared(step.name, step.params)
+        cursor = connection.execute(text, values, binary=True)
+        return cursor.fetchall() if cursor.description else ()
+
+    async def _aexecute(self, connection: psycopg.AsyncConnection[Any], step: Step) -> Rows:
+        if isinstance(step, Load):
+            text, _names = render("postgres", step.name, "dollar").parts[0]
+            async with connection.cursor() as cursor, cursor.copy(text) as copy:
+                for row in step.rows:
+                    await copy.write_row(row)
+            return ()
+        text, values = self._prepared(step.name, step.params)
+        acursor = await connection.execute(text, values, binary=True)
+        return await acursor.fetchall() if acursor.description else ()
+
+    def _prepared(self, name: str, params: Mapping[str, Any]) -> tuple[str, list[Any]]:
+        if self.clock is not None:
+            text, names = render("postgres", name, "dollar", True).parts[0]
+            return text, [self.clock() if key == "now" else params[key] for key in names]
+        text, names = render("postgres", name, "dollar").parts[0]
+        return text, [params[key] for key in names]
+
+    # ── connections ─────────────────────────────────────────────────────────────────────────
+
+    def _options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {"autocommit": True, "prepare_threshold": 0}
+        if self.pooler:
+            options["prepare_threshold"] = None
+        else:
+            mine = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
+            theirs = self._psycopg.conninfo.conninfo_to_dict(self.conninfo).get("options") or ""
+            options["options"] = f"{mine} {theirs}".strip()
+        return options
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """A new connection of our own; raises StoreUnreachable and the like."""
+        try:
+            connection = self._psycopg.connect(
+                self.conninfo, cursor_factory=self._psycopg.RawCursor, **self._options()
+            )
+        except self._psycopg.Error as error:
+            raise translated(error, self.shown, connecting=True) from error
+        _adapt(connection)
+        return connection
+
+    def _open(self) -> ConnectionPool[Any]:
+        if self._pid != os.getpid():
+            self._forked()
+        if self._pool is None or not self._checked:
+            with self._lock:
+                if not self._checked:
+                    self._schema.check()
+                    self._checked = True
+                if self._pool is None:
+                    from psycopg_pool import ConnectionPool
+
+                    self._pool = ConnectionPool(
+                        self.conninfo,
+                        kwargs=self._options() | {"cursor_factory": self._psycopg.RawCursor},
+                        min_size=0,
+                        max_size=POOL_MAX,
+                        configure=_adapt,
+                        timeout=CONNECT_TIMEOUT_S,
+                        reconnect_timeout=CONNECT_TIMEOUT_S,
+                        open=True,
+                        name="dutiful",
+                    )
+        return self._pool
+
+    async def _aopen(self) -> AsyncConnectionPool[Any]:
+        if self._pid != os.getpid():
+            self._forked()
+        if not self._checked:
+            await asyncio.to_thread(self.check_schema)
+        loop = asyncio.get_running_loop()
+        pool = self._apools.get(loop)
+        if pool is None:
+            from psycopg_pool import AsyncConnectionPool
+
+            pool = AsyncConnectionPool(
+                self.conninfo,
+                kwargs=self._options() | {"cursor_factory": self._psycopg.AsyncRawCursor},
+                min_size=0,
+                max_size=POOL_MAX,
+                configure=_aadapt,
+                timeout=CONNECT_TIMEOUT_S,
+                reconnect_timeout=CONNECT_TIMEOUT_S,
+                open=False,
+                name="dutiful-async",
+            )
+            self._apools[loop] = pool
+            await pool.open()
+        return pool
+
+    def _take(self, pool: ConnectionPool[Any]) -> psycopg.Connection[Any]:
+        """A connection that the server has not closed meanwhile."""
+        from psycopg_pool import PoolTimeout
+
+        while True:
+            try:
+                connection: psycopg.Connection[Any] = pool.getconn()
+            except PoolTimeout as error:
+                self.connect().close()  # says why, if the server is the reason
+                raise errors.StoreBusy(f"All {POOL_MAX} connections to {self.shown} are in use.") from error
+            if not _hung_up(connection):
+                return connection
+            connection.close()
+            pool.putconn(connection)
+
+    async def _atake(self, pool: AsyncConnectionPool[Any]) -> psycopg.AsyncConnection[Any]:
+        from psycopg_pool import PoolTimeout
+
+        while True:
+            try:
+                connection: psycopg.AsyncConnection[Any] = await pool.getconn()
+            except PoolTimeout as error:
+                await asyncio.to_thread(lambda: self.connect().close())
+                raise errors.StoreBusy(f"All {POOL_MAX} connections to {self.shown} are in use.") from error
+            if not _hung_up(connection):
+                return connection
+            await connection.close()
+            await pool.putconn(connection)
+
+    def _forked(self) -> None:
+        """In a forked child: leave the parent's sockets alone, open others."""
+        _left_to_parent.append((self._pool, self._apools, self._listener, self._notifier))
+        self._reset()
+
+    # ── hints ───────────────────────────────────────────────────────────────────────────────
+
+    def wake(self, queue: str) -> None:
+        """See :class:`~dutiful.engines.contract.Engine`; by a notifier with a connection of its own."""
+        if self._pid != os.getpid():
+            self._forked()
+        if self._notifier is None:
+            with self._lock:
+                if self._notifier is None:
+                    self._notifier = Notifier(self.connect)
+        self._notifier.wake(queue)
+
+    def wait(self, queues: frozenset[str], timeout_s: float) -> bool:
+        """See :class:`~dutiful.engines.contract.Engine`."""
+        if self._listener is None:
+            with self._lock:
+                if self._listener is None:
+                    self._listener = Listener(self.connect, listen=not self.pooler)
+        return self._listener.wait(queues, timeout_s)
+
+    def interrupt(self) -> None:
+        """See :class:`~dutiful.engines.contract.Engine`."""
+        if self._listener is not None:
+            self._listener.interrupt()
+
+    # ── the rest ────────────────────────────────────────────────────────────────────────────
+
+    def bind(self, connection: object) -> Runner:
+        """See :class:`~dutiful.engines.contract.Engine`."""
+        return bind(self, connection)
+
+    def migrate(self) -> list[str]:
+        """See :class:`~dutiful.engines.contract.Engine`; an advisory lock lets one do it at a time."""
+        return self._schema.migrate()
+
+    def pending(self) -> list[str]:
+        """The titles of the migrations that :meth:`migrate` would run."""
+        return self._schema.pending()
+
+    def check_schema(self) -> None:
+        """See :class:`~dutiful.engines.contract.Engine`."""
+        self._schema.check()
+        self._checked = True
+
+    def close(self) -> None:
+        """See :class:`~dutiful.engines.contract.Engine`."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+            notifier, self._notifier = self._notifier, None
+            listener, self._listener = self._listener, None
+            self._checked = False
+        for part in (notifier, listener, pool):
+            if part is not None:
+                part.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop, too."""
+        pool = self._apools.pop(asyncio.get_running_loop(), None)
+        if pool is not None:
+            await pool.close()
+        await asyncio.to_thread(self.close)
+
+
+_left_to_parent: list[object] = []
+
+
+def _begin(step: Step) -> bool:
+    """Whether the first step needs a transaction around it."""
+    return isinstance(step, Load) or not step.alone
+
+
+def _hung_up(connection: Any) -> bool:
+    """Whether the server closed an idle connection (a restart): then its socket is readable."""
+    try:
+        readable, _, _ = select.select([connection.fileno()], [], [], 0)
+    except (OSError, ValueError):
+        return True
+    if readable:
+        try:
+            connection.pgconn.consume_input()
+        except Exception:
+            return True
+        return bool(connection.pgconn.status != 0)
+    return False
+
+
+def _unknown(error: Exception) -> errors.CommitUnknown:
+    return errors.CommitUnknown(f"The connection broke while a commit was under way ({error}).")
+
+
+def _adapt(connection: Any) -> None:
+    """All integers as bigint: one prepared statement each, whatever the numbers' size."""
+    from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
+
+    connection.adapters.register_dumper(int, Int8Dumper)
+    connection.adapters.register_dumper(int, Int8BinaryDumper)
+
+
+async def _aadapt(connection: Any) -> None:
+    _adapt(connection)
+
+
+def _conninfo(url: str, psycopg: Any) -> tuple[str, bool]:
+    """The URL as libpq takes it, and whether a transaction pooler stands between."""
+    pooler = False
+    base, _, query = url.partition("?")
+    kept = []
+    for part in filter(None, query.split("&")):
+        if part.startswith("pooler="):
+            if part != "pooler=transaction":
+                raise errors.InvalidUrl(f"pooler is transaction or absent, not {part[7:]!r}.")
+            pooler = True
+        else:
+            kept.append(part)
+    conninfo = base + ("?" + "&".join(kept) if kept else "")
+    try:
+        info = psycopg.conninfo.conninfo_to_dict(conninfo)
+    except psycopg.Error as error:
+        raise errors.InvalidUrl(f"{base!r} is no PostgreSQL URL: {str(error).strip()}.") from None
+    info.setdefault("connect_timeout", CONNECT_TIMEOUT_S)
+    info.setdefault("application_name", "dutiful")
+    return psycopg.conninfo.make_conninfo(**info), pooler

@@ -1,0 +1,383 @@
+"""Every error that dutiful raises, as one tree; each says what happened, why, and what to do.
+
+::
+
+    DutifulError
+    ├── DeclarationError            what a program declares cannot work        DE1xx
+    │   ├── InvalidTask             a task's declaration
+    │   ├── InvalidTemplate         once="…{…}" does not fit the arguments
+    │   ├── InvalidDuration         "5 parsecs"
+    │   ├── NotBuilt                a declared thing that this version does not have yet
+    │   └── AppNotFound             MODULE:APP does not lead to an App
+    ├── EnqueueError                an enqueue was refused; nothing was stored  DE2xx
+    │   ├── WrongArgument           an argument does not fit its annotation
+    │   ├── PayloadTooLarge         arguments or a result above the limit
+    │   ├── KeyReused               the duty is known with other arguments
+    │   ├── UnknownTask             no task of that name in this app
+    │   ├── InvalidOption           a value given to .using(…) or enqueue_many
+    │   ├── NotInTransaction        connection= commits by itself
+    │   └── UnsupportedConnection   connection= is of no kind known here
+    ├── StoreError                  the database                                DE3xx
+    │   ├── InvalidUrl
+    │   ├── DriverMissing
+    │   ├── StoreUnreachable
+    │   ├── StoreReadOnly
+    │   ├── StoreFull
+    │   ├── StoreBusy               locked for longer than we wait
+    │   ├── CommitUnknown           the connection broke while a commit was under way
+    │   ├── SchemaMissing
+    │   ├── SchemaTooOld
+    │   ├── SchemaTooNew
+    │   ├── TwoSqliteBuilds         one file, one process, two SQLite libraries
+    │   ├── NetworkFileSystem
+    │   └── UsedAfterFork
+    ├── RunError                    a run and its result                        DE4xx
+    │   ├── LeaseLost               another run owns the job now
+    │   ├── TimedOut                the task's own timeout
+    │   ├── ResultNotReady          handle.result(timeout) waited in vain
+    │   └── JobFailed               handle.result() of a job that did not end well
+    └── StateError                  a person's verb was refused; nothing changed DE5xx
+        ├── JobNotFound
+        ├── WrongState              the job is not in a state that allows the verb
+        └── DutyTaken               another job holds the duty now
+
+``code`` names an error for good (``dutiful explain DE201``); ``hint`` says what to type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+
+class DutifulError(Exception):
+    """The root: ``except DutifulError`` catches all that dutiful raises by itself."""
+
+    code = "DE000"
+    hint = ""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        if hint is not None:
+            self.hint = hint
+
+    @property
+    def message(self) -> str:
+        """The one sentence, without code and hint."""
+        return str(self.args[0]) if self.args else ""
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process borders (isolation="process"); keyword-only fields would not.
+        return (_rebuild, (type(self), self.args, self.__dict__))
+
+
+def _rebuild(
+    kind: type[DutifulError], args: tuple[object, ...], fields: dict[str, object]
+) -> DutifulError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
+
+
+# ── declarations ────────────────────────────────────────────────────────────────────────────
+
+
+class DeclarationError(DutifulError):
+    """Something declared in the program cannot work. Raised at import, before any job exists."""
+
+    code = "DE100"
+
+
+class InvalidTask(DeclarationError):
+    """A task's declaration contradicts itself or its function."""
+
+    code = "DE101"
+
+
+class InvalidTemplate(DeclarationError):
+    """A key template names something that the task's arguments do not have."""
+
+    code = "DE102"
+    hint = 'A template names arguments of the task: once="receipt:{order_id}" or "{order.id}".'
+
+
+class InvalidDuration(DeclarationError):
+    """A duration is neither a timedelta, nor a number of seconds, nor text like "5m"."""
+
+    code = "DE103"
+    hint = 'Write a timedelta, seconds, or a number with a unit: "250ms", "30s", "5m", "6h", "7d".'
+
+
+class NotBuilt(DeclarationError):
+    """The declaration is understood, but this version cannot keep it yet, so it refuses it."""
+
+    code = "DE104"
+
+
+class AppNotFound(DeclarationError):
+    """The place given as MODULE:APP does not lead to an App."""
+
+    code = "DE105"
+
+
+# ── enqueue ─────────────────────────────────────────────────────────────────────────────────
+
+
+class EnqueueError(DutifulError):
+    """An enqueue was refused. Nothing was stored, and the caller's transaction is untouched."""
+
+    code = "DE200"
+
+
+class WrongArgument(EnqueueError):
+    """An argument does not fit its annotation; ``field`` is its path, as ``user.created``."""
+
+    code = "DE201"
+
+    def __init__(self, task: str, field: str, problem: str, *, hint: str | None = None) -> None:
+        self.task, self.field, self.problem = task, field, problem
+        super().__init__(f"Cannot enqueue {task}: argument {field} {problem}.", hint=hint)
+
+
+class PayloadTooLarge(EnqueueError):
+    """Arguments or a result are above the limit, in bytes of JSON."""
+
+    code = "DE202"
+    hint = "Store the large thing elsewhere and pass its id."
+
+    def __init__(self, what: str, size_bytes: int, limit_bytes: int) -> None:
+        self.size_bytes, self.limit_bytes = size_bytes, limit_bytes
+        super().__init__(f"{what} take {size_bytes:,} bytes of JSON; the limit is {limit_bytes:,}.")
+
+
+class KeyReused(EnqueueError):
+    """The duty is known already, with other arguments: one of the two calls means something else."""
+
+    code = "DE203"
+    hint = (
+        "Put what differs into once=, or accept the first arguments with "
+        '.using(on_duplicate="keep"), or rewrite a job that is still ready with "replace".'
+    )
+
+    def __init__(self, task: str, key: str, job_id: str) -> None:
+        self.task, self.key, self.job_id = task, key, job_id
+        super().__init__(f"{task} {key!r} was enqueued before with other arguments, as job {job_id}.")
+
+
+class UnknownTask(EnqueueError):
+    """No task of this name is declared in the app."""
+
+    code = "DE204"
+
+
+class InvalidOption(EnqueueError):
+    """A value given to ``.using(…)`` or ``enqueue_many`` is out of its range."""
+
+    code = "DE205"
+
+
+class NotInTransaction(EnqueueError):
+    """The connection given commits each statement by itself, so it could not be all or nothing."""
+
+    code = "DE206"
+    hint = "Open a transaction on it first (conn.transaction(), BEGIN, atomic()), then enqueue."
+
+
+class UnsupportedConnection(EnqueueError):
+    """``connection=`` is of no kind that is known here."""
+
+    code = "DE207"
+    hint = (
+        "Known are connections of sqlite3, apsw and psycopg, SQLAlchemy sessions and connections "
+        "(sync and async), and Django's."
+    )
+
+
+# ── store ───────────────────────────────────────────────────────────────────────────────────
+
+
+class StoreError(DutifulError):
+    """The database could not do what was asked. Nothing was written, unless the class says so."""
+
+    code = "DE300"
+
+
+class InvalidUrl(StoreError):
+    """The store's URL is not one of ours."""
+
+    code = "DE301"
+    hint = 'Write "sqlite:///jobs.db", "sqlite:////absolute/jobs.db" or "postgresql://user@host/database".'
+
+
+class DriverMissing(StoreError):
+    """The driver that the URL asks for is not installed."""
+
+    code = "DE302"
+
+
+class StoreUnreachable(StoreError):
+    """No connection to the database could be made, or it broke and could not be made again."""
+
+    code = "DE303"
+    hint = "Is the server running, and are host, port, user and database in the URL right?"
+
+
+class StoreReadOnly(StoreError):
+    """The database refuses writes: a read-only file, folder, or standby."""
+
+    code = "DE304"
+    hint = "Give this user write permission on the file and its folder (or connect to the primary)."
+
+
+class StoreFull(StoreError):
+    """The disk, or the database's size limit, is full. The transaction was rolled back whole."""
+
+    code = "DE305"
+    hint = "Free some space; what was refused can then be repeated, nothing was half written."
+
+
+class StoreBusy(StoreError):
+    """The database stayed locked by somebody else for longer than we wait."""
+
+    code = "DE306"
+    hint = "Look for a long transaction in another session; it blocks all writers."
+
+
+class CommitUnknown(StoreError):
+    """The connection broke while a commit was under way: it may have happened, or not."""
+
+    code = "DE307"
+    hint = "Repeat the call with the same once= key or the same job id: that is one job either way."
+
+
+class SchemaMissing(StoreError):
+    """The database has no dutiful tables yet."""
+
+    code = "DE310"
+    hint = "Run: dutiful migrate --app MODULE:APP"
+
+
+class SchemaTooOld(StoreError):
+    """The tables are of an older version than this code."""
+
+    code = "DE311"
+    hint = "Run: dutiful migrate --app MODULE:APP"
+
+
+class SchemaTooNew(StoreError):
+    """The tables are of a newer version than this code, which must not write to them."""
+
+    code = "DE312"
+    hint = "Upgrade dutiful here; the tables were migrated by a newer release."
+
+
+class TwoSqliteBuilds(StoreError):
+    """One process opens one file through two SQLite libraries: closing one drops the other's locks."""
+
+    code = "DE313"
+    hint = (
+        "Use one of them for this file: leave ?driver=apsw away in dutiful's URL, "
+        "or open your own connections with apsw too."
+    )
+
+
+class NetworkFileSystem(StoreError):
+    """SQLite's locks are not safe on network file systems."""
+
+    code = "DE314"
+    hint = "Put the file on a local disk, or use PostgreSQL for several hosts."
+
+
+class UsedAfterFork(StoreError):
+    """A connection made before a fork was used after it, in the child."""
+
+    code = "DE315"
+    hint = "Create the App after the fork, or start the child with the spawn method."
+
+
+# ── runs ────────────────────────────────────────────────────────────────────────────────────
+
+
+class RunError(DutifulError):
+    """Something about a run or its result."""
+
+    code = "DE400"
+
+
+class LeaseLost(RunError):
+    """Another run owns the job now. Stop the task; whatever it still writes is refused."""
+
+    code = "DE401"
+    hint = "If this is frequent, raise the worker's lease above its longest pause."
+
+    def __init__(self, *, job_id: str, run_no: int) -> None:
+        self.job_id, self.run_no = job_id, run_no
+        super().__init__(f"run {run_no} of job {job_id} is over: another run owns it")
+
+
+class TimedOut(RunError):
+    """The task ran longer than its own ``timeout=``."""
+
+    code = "DE402"
+    hint = 'Give the task more time (timeout="5m"), or make it do less in one job.'
+
+
+class ResultNotReady(RunError):
+    """The job had not ended when the wait was over. It goes on."""
+
+    code = "DE403"
+
+
+class JobFailed(RunError):
+    """The job ended without a result: dead, cancelled, skipped or given up."""
+
+    code = "DE404"
+
+
+# ── people's verbs ──────────────────────────────────────────────────────────────────────────
+
+
+class StateError(DutifulError):
+    """A person's verb was refused. Nothing changed."""
+
+    code = "DE500"
+
+
+class JobNotFound(StateError):
+    """No job of this id is live, dead or in the history."""
+
+    code = "DE501"
+    hint = "Finished jobs leave the history after 7 days. Search: dutiful job list --help"
+
+
+class WrongState(StateError):
+    """The job is not in a state that allows the verb; it may have changed since it was seen."""
+
+    code = "DE502"
+
+    def __init__(self, verb: str, job_id: str, state: str, allowed: str) -> None:
+        self.verb, self.job_id, self.state = verb, job_id, state
+        super().__init__(
+            f"Cannot {verb} job {job_id}: it is {state}, and {verb} needs it to be {allowed}."
+        )
+
+
+class DutyTaken(StateError):
+    """Another job holds this job's duty, so it cannot come back to life."""
+
+    code = "DE503"
+    hint = "The other job does the same work; look at it first: dutiful job show ID"
+
+    def __init__(self, verb: str, job_id: str, holder: str) -> None:
+        self.verb, self.job_id, self.holder = verb, job_id, holder
+        super().__init__(f"Cannot {verb} job {job_id}: job {holder} holds its duty now.")
+
+
+def all_errors(root: type[DutifulError] = DutifulError) -> Iterator[type[DutifulError]]:
+    """Every class of the tree, parents first."""
+    yield root
+    for child in root.__subclasses__():
+        yield from all_errors(child)

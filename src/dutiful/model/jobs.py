@@ -1,0 +1,168 @@
+"""The values that operations take and give: jobs to be, jobs claimed, endings, jobs to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ARGS_BYTES_MAX = 65_536
+RESULT_BYTES_MAX = 65_536
+CRASHES_MAX = 3
+REMEMBER_US = 7 * 86_400_000_000
+
+OnDuplicate = Literal["raise", "keep", "replace"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be stored. ``id`` is made by the producer, so that storing it twice is one job.
+
+    ``repeated`` says that an earlier enqueue of this id may have happened: then the dead and the
+    history are asked, too. ``again`` is the reason for one more life of a duty that was done.
+    """
+
+    id: str
+    task: str
+    queue: str
+    priority: int
+    args: bytes
+    args_version: int = 1
+    key: str | None = None
+    args_hash: str = ""
+    remember_us: int = REMEMBER_US
+    delay_us: int = 0
+    run_at_us: int | None = None
+    delivery: str = "at_least_once"
+    crashes_max: int = CRASHES_MAX
+    on_duplicate: OnDuplicate = "raise"
+    again: str | None = None
+    actor: str = ""
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """What became of an enqueue: ``id`` is the job that satisfies the request, new or not."""
+
+    id: str
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Where a worker's claims begin in one (queue, priority): after ``mark``."""
+
+    id: int
+    mark: int = 0
+
+
+@dataclass(slots=True)
+class Lease:
+    """One claim of a job: what a worker needs to run it and to end it. The token names the run."""
+
+    job_id: str
+    lane: int
+    ready_seq: int
+    token: str
+    run_no: int
+    attempt: int
+    crashes: int
+    epoch: int
+    args_version: int
+    task: str
+    key: str | None
+    args: bytes
+    run_at_us: int
+    enqueued_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a run died of, as people will read it."""
+
+    kind: str
+    message: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ends. Which fields count depends on ``verb``; every one is fenced by the token."""
+
+    verb: Literal["complete", "fail", "bury", "snooze", "release"]
+    job_id: str
+    token: str
+    run_no: int
+    result: bytes | None = None
+    delay_us: int = 0
+    reason: str = ""
+    failure: Failure | None = None
+    begun: bool = True
+    charged: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The reply to a claim: the leases, how many jobs came due, how far the sequence is."""
+
+    leases: list[Lease]
+    promoted: int
+    horizon: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The reply to a beat: which workers are still acknowledged, whether suspects wait."""
+
+    alive: frozenset[int]
+    suspects: bool
+    lanes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lapsed:
+    """A running job that was taken back. ``last``: its crash budget was used up, it is dead."""
+
+    job_id: str
+    run_no: int
+    begun: bool
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewWorker:
+    """A worker's row to be. ``alone``: a child that holds one job at a time, beaten for by ``parent``."""
+
+    app: str
+    host: str
+    pid: int
+    lease_us: int
+    concurrency: int
+    queues: str
+    tasks: str
+    release: str = ""
+    file: str | None = None
+    parent: int | None = None
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker that is not yet marked gone."""
+
+    id: int
+    app: str
+    host: str
+    pid: int
+    parent: int | None
+    alone: bool
+    lease_us: int
+    concurrency: int
+    started_at_us: int
+    beat_at_us: int
+    file: str | None
+    queues: str
+    tasks: str
+    marks: str
+    release: str
+    now_us: int

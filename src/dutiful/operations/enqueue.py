@@ -1,0 +1,235 @@
+"""Store jobs: each duty once, by a row that is taken in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..model.errors import KeyReused, StoreBusy
+from ..model.jobs import Enqueued, NewJob
+from .audit import note
+from .plan import Call, Load, Steps, as_json, operation
+
+ROUNDS_MAX = 50
+"""How often a duty that changes hands under our eyes is looked at again."""
+
+BATCH = 1000
+COPY_COLUMNS = (
+    "id",
+    "lane",
+    "run_at",
+    "enqueued_at",
+    "delivery",
+    "crashes_max",
+    "task",
+    "args_version",
+    "args",
+)
+
+
+@operation
+def one(app: str, job: NewJob) -> Steps[Enqueued]:
+    """Store one job, or name the job that satisfies the request already.
+
+    Raises KeyReused (nothing stored) where the duty is known with other arguments.
+    """
+    params = _single(app, job)
+    name = "enqueue_job" if job.key is None else "enqueue_keyed_job"
+    if (yield Call(name, params, alone=not job.repeated)):
+        if job.repeated and (yield from _ended_before([job.id])):
+            yield Call("take_back", {"ids": as_json([job.id])})
+            return Enqueued(job.id, True)
+        return Enqueued(job.id, False)
+    yield Call("add_lanes", {"app": app, "rows": as_json([{"queue": job.queue, "priority": job.priority}])})
+    [done] = yield from _many(app, [job])
+    return done
+
+
+@operation
+def many(app: str, jobs: Sequence[NewJob]) -> Steps[list[Enqueued]]:
+    """Store many jobs in one transaction, in the order given; all or, if it raises, none."""
+    lanes = sorted({(job.queue, job.priority) for job in jobs})
+    yield Call("add_lanes", {"app": app, "rows": as_json([{"queue": q, "priority": p} for q, p in lanes])})
+    done: list[Enqueued] = []
+    for start in range(0, len(jobs), BATCH):
+        done += yield from _many(app, jobs[start : start + BATCH])
+    return done
+
+
+@operation
+def load(app: str, queue: str, priority: int, jobs: Iterable[NewJob]) -> Steps[None]:
+    """Store many jobs of one lane, due now and without declared keys, by COPY (PostgreSQL only)."""
+    yield Call("add_lanes", {"app": app, "rows": as_json([{"queue": queue, "priority": priority}])})
+    [(lane, now)] = yield Call("place_of_lane", {"app": app, "queue": queue, "priority": priority})
+    rows = (
+        (job.id, lane, now, now, job.delivery, job.crashes_max, job.task, job.args_version, job.args)
+        for job in jobs
+    )
+    yield Load("copy_jobs", "job", COPY_COLUMNS, rows)
+
+
+def _many(app: str, jobs: Sequence[NewJob]) -> Steps[list[Enqueued]]:
+    """The general case, whose lanes are there: take duties, look at those that were taken, insert."""
+    found: dict[str, Enqueued] = {}
+    fresh: dict[str, int] = {}  # job id -> epoch of its duty
+    keyed = {}
+    for job in jobs:
+        if job.key is None:
+            fresh[job.id] = 1
+        elif (job.task, job.key) in keyed:
+            first = keyed[job.task, job.key]
+            if first.args_hash != job.args_hash and job.on_duplicate == "raise":
+                raise KeyReused(job.task, job.key, first.id)
+        else:
+            keyed[job.task, job.key] = job
+    if keyed:
+        rows = [
+            {"id": j.id, "task": j.task, "key": j.key, "remember": j.remember_us, "args_hash": j.args_hash}
+            for j in keyed.values()
+        ]
+        taken = yield Call("take_duties", {"app": app, "rows": as_json(rows)})
+        free = {row[0] for row in taken}
+        fresh |= {job.id: 1 for job in keyed.values() if job.id in free}
+        left = [job for job in keyed.values() if job.id not in free]
+        for _round in range(ROUNDS_MAX):
+            if not left:
+                break
+            left = yield from _settle_claims(app, left, found, fresh)
+        else:
+            raise StoreBusy(f"The duty {left[0].key!r} of {left[0].task} keeps changing hands.")
+    yield from _insert(app, [job for job in jobs if job.id in fresh], fresh, found)
+    done = []
+    for job in jobs:
+        first = keyed[job.task, job.key] if job.key is not None else job
+        answer = found[first.id]
+        done.append(answer if first is job else Enqueued(answer.id, True))
+    return done
+
+
+def _insert(app: str, jobs: list[NewJob], epochs: dict[str, int], found: dict[str, Enqueued]) -> Steps[None]:
+    if not jobs:
+        return
+    rows = [_document(job, epochs[job.id]) for job in jobs]
+    inserted = {row[0] for row in (yield Call("enqueue_jobs", {"app": app, "rows": as_json(rows)}))}
+    repeated = [job.id for job in jobs if job.repeated and job.id in inserted]
+    ended: set[str] = set()
+    if repeated and (ended := (yield from _ended_before(repeated))):
+        yield Call("take_back", {"ids": as_json(sorted(ended))})
+    for job in jobs:
+        found[job.id] = Enqueued(job.id, job.id not in inserted or job.id in ended)
+
+
+def _ended_before(ids: list[str]) -> Steps[set[str]]:
+    """A second statement, so that it sees what ended while the insert waited."""
+    rows = yield Call("find_ended", {"ids": as_json(ids)})
+    return {row[0] for row in rows}
+
+
+def _settle_claims(
+    app: str, jobs: list[NewJob], found: dict[str, Enqueued], fresh: dict[str, int]
+) -> Steps[list[NewJob]]:
+    """Look at duties that others hold; returns the jobs for which the look came too late."""
+    rows = [{"task": job.task, "key": job.key} for job in jobs]
+    seen = yield Call("look_at_duties", {"app": app, "rows": as_json(rows)})
+    holders = {(row[0], row[1]): row for row in seen}
+    left: list[NewJob] = []
+    for job in sorted(jobs, key=lambda job: (job.task, job.key or "")):
+        holder = holders.get((job.task, job.key))
+        if holder is None:  # freed meanwhile: take it like a new one
+            row = {"id": job.id, "task": job.task, "key": job.key}
+            row |= {"remember": job.remember_us, "args_hash": job.args_hash}
+            if (yield Call("take_duties", {"app": app, "rows": as_json([row])})):
+                fresh[job.id] = 1
+            else:
+                left.append(job)
+            continue
+        _, _, holder_id, epoch, turn, args_hash, remember, done_at, state, reason, outcome, ended_at, now = (
+            holder
+        )
+        finished = ended_at if ended_at is not None else done_at
+        remembered = finished is not None and outcome != "skipped" and finished + remember > now
+        if holder_id == job.id:
+            # The same id once more: the same job, whatever became of it.
+            found[job.id] = Enqueued(job.id, True)
+            continue
+        if state is not None or (reason is None and remembered and job.again is None):
+            done = yield from _duplicate(app, job, holder_id, state, args_hash)
+            if done:
+                found[job.id] = Enqueued(holder_id, True)
+            else:
+                left.append(job)
+            continue
+        if reason is not None and job.delivery == "at_most_once":
+            found[job.id] = Enqueued(holder_id, True)
+            continue
+        epochs = 1 if job.again is not None else 0
+        took = yield Call(
+            "take_over_duty",
+            {
+                "app": app,
+                "task": job.task,
+                "key": job.key,
+                "id": job.id,
+                "turn": turn,
+                "epochs": epochs,
+                "remember": job.remember_us,
+                "args_hash": job.args_hash,
+            },
+        )
+        if not took:
+            left.append(job)
+            continue
+        fresh[job.id] = took[0][0]
+        if job.again is not None:
+            before = reason or outcome or "done"
+            yield note("again", app, job.actor, job.id, before, f"epoch {took[0][0]}", job.again)
+    return left
+
+
+def _duplicate(app: str, job: NewJob, holder_id: str, state: str | None, args_hash: str) -> Steps[bool]:
+    """The duty is in good hands. False: what was seen changed, look again."""
+    if args_hash == job.args_hash or job.on_duplicate == "keep":
+        return True
+    if job.on_duplicate == "raise" or state != "ready":
+        raise KeyReused(job.task, job.key or "", holder_id)
+    params = {"id": holder_id, "args": job.args, "args_version": job.args_version}
+    if not (yield Call("replace_args", params)):
+        return False
+    touch: dict[str, Any] = {"app": app, "task": job.task, "key": job.key, "id": holder_id}
+    return bool((yield Call("touch_duty", touch | {"args_hash": job.args_hash})))
+
+
+def _single(app: str, job: NewJob) -> dict[str, Any]:
+    params = {
+        "app": app,
+        "id": job.id,
+        "task": job.task,
+        "queue": job.queue,
+        "priority": job.priority,
+        "args": job.args,
+        "args_version": job.args_version,
+        "delay": job.delay_us,
+        "run_at": job.run_at_us,
+        "delivery": job.delivery,
+        "crashes_max": job.crashes_max,
+    }
+    if job.key is not None:
+        params |= {"key": job.key, "args_hash": job.args_hash, "remember": job.remember_us}
+    return params
+
+
+def _document(job: NewJob, epoch: int) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "queue": job.queue,
+        "priority": job.priority,
+        "run_at": job.run_at_us,
+        "delay": job.delay_us,
+        "delivery": job.delivery,
+        "crashes_max": job.crashes_max,
+        "task": job.task,
+        "args_version": job.args_version,
+        "args": job.args.decode(),
+        "key": job.key,
+        "epoch": epoch,
+    }

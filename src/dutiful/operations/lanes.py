@@ -1,0 +1,34 @@
+"""Lanes: the (queue, priority) pairs that jobs stand in, and what a program says of its queues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .plan import Call, Steps, as_json, operation, query
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    """One lane of an app."""
+
+    id: int
+    queue: str
+    priority: int
+
+
+@query
+def lanes(app: str) -> Steps[list[LaneRow]]:
+    """All lanes of an app."""
+    return [LaneRow(*row) for row in (yield Call("list_lanes", {"app": app}, alone=True))]
+
+
+@operation
+def declare(
+    app: str, lanes: Iterable[tuple[str, int]], targets: Iterable[tuple[str, int | None]] = ()
+) -> Steps[None]:
+    """Make the lanes (queue, priority) that are missing, and note the queues' targets (microseconds)."""
+    rows = [{"queue": queue, "priority": priority} for queue, priority in sorted(set(lanes))]
+    yield Call("add_lanes", {"app": app, "rows": as_json(rows)})
+    for name, target_us in targets:
+        yield Call("set_queue", {"app": app, "name": name, "target": target_us})

@@ -1,0 +1,86 @@
+"""The one idea: an operation is a value that says what to do in one transaction, and does nothing.
+
+It is a generator behind a small frozen value, so that an engine can start it again from the
+beginning when the database says "locked" or "serialization failure". It yields calls, is sent the
+rows, and returns its result. It does no input or output and never looks at a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, Generic, ParamSpec, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+Row = tuple[Any, ...]
+Rows = Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Run the statement ``name`` with ``params``; the reply is its rows.
+
+    ``alone`` promises that the statement is whole by itself: should the operation end after it,
+    no transaction was needed. An engine uses that to save a round trip for BEGIN and COMMIT.
+    Only an operation's first call can be alone.
+    """
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Bring many rows into a table by the engine's fastest means; the reply is ``[(count,)]``.
+
+    ``name`` is the statement for one row (its parameters are ``columns``); PostgreSQL uses COPY.
+    """
+
+    name: str
+    table: str
+    columns: tuple[str, ...]
+    rows: Iterable[Row]
+
+
+Step = Call | Load
+Steps = Generator[Step, Rows, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[T]):
+    """What an engine runs. ``begin()`` starts the steps afresh; ``reads`` says it writes nothing."""
+
+    name: str
+    begin: Callable[[], Steps[T]]
+    reads: bool = False
+
+
+def operation(make: Callable[P, Steps[T]]) -> Callable[P, Operation[T]]:
+    """Turn a generator function into one that returns an :class:`Operation`."""
+
+    @wraps(make)
+    def planned(*args: P.args, **kwargs: P.kwargs) -> Operation[T]:
+        return Operation(make.__name__, lambda: make(*args, **kwargs))
+
+    return planned
+
+
+def query(make: Callable[P, Steps[T]]) -> Callable[P, Operation[T]]:
+    """Like :func:`operation`, for one that only reads."""
+
+    @wraps(make)
+    def planned(*args: P.args, **kwargs: P.kwargs) -> Operation[T]:
+        return Operation(make.__name__, lambda: make(*args, **kwargs), reads=True)
+
+    return planned
+
+
+def as_json(value: object) -> str:
+    """A batch of rows as one parameter, which both engines unpack in SQL."""
+    return msgspec.json.encode(value).decode()

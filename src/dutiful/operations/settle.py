@@ -1,0 +1,90 @@
+"""End runs, in batches, each under its token; what was not this run's to end is named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..model.jobs import Ending
+from .plan import Call, Steps, as_json, operation, query
+
+
+@operation
+def settle(endings: Sequence[Ending], worker: int) -> Steps[list[Ending]]:
+    """End these runs; returns those that are over already: another run, or a person, owns the job."""
+    completed = [end for end in endings if end.verb == "complete"]
+    buried = [end for end in endings if end.verb == "bury"]
+    returned = [end for end in endings if end.verb in ("fail", "snooze", "release")]
+    batches = [(name, ends) for name, ends in
+               (("complete_jobs", completed), ("bury_jobs", buried), ("return_jobs", returned)) if ends]  # fmt: skip
+    lost: list[Ending] = []
+    for name, ends in batches:
+        params: dict[str, object] = {"rows": _rows(name, ends)}
+        if name == "return_jobs":
+            params["worker"] = worker
+        ended = {row[0] for row in (yield Call(name, params, alone=len(batches) == 1))}
+        lost += [end for end in ends if end.token not in ended]
+    return lost
+
+
+@query
+def who_holds(endings: Sequence[Ending]) -> Steps[dict[str, str]]:
+    """Read-back by token, after an ending that got no answer.
+
+    By job id: ``committed`` (this run's ending stands), ``running`` (it does not, and the run still
+    owns its job: end it again) or ``superseded``.
+    """
+    rows = yield Call("who_holds", {"rows": as_json([{"id": e.job_id, "token": e.token} for e in endings])})
+    found = {}
+    for job_id, token, state, held, last, dead, closed in rows:
+        mine = _hex(token)
+        if state == "running" and _hex(held) == mine:
+            found[job_id] = "running"
+        elif mine in (_hex(last), _hex(dead), _hex(closed)):
+            found[job_id] = "committed"
+        else:
+            found[job_id] = "superseded"
+    return found
+
+
+def _rows(name: str, endings: Sequence[Ending]) -> str:
+    if name == "complete_jobs":
+        return as_json(
+            [
+                {
+                    "id": end.job_id,
+                    "token": end.token,
+                    "result": None if end.result is None else end.result.decode(),
+                }
+                for end in endings
+            ]
+        )
+    return as_json([_returned(end) if name == "return_jobs" else _buried(end) for end in endings])
+
+
+def _returned(end: Ending) -> dict[str, object]:
+    # A body that ended in any way but with its process does not kill its worker: no suspect. One
+    # that was handed back before it began is what it was.
+    return _common(end) | {
+        "delay": None if end.verb == "release" else end.delay_us,
+        "back": 0 if end.charged else 1,
+        "suspect": False if end.begun else None,
+    }
+
+
+def _buried(end: Ending) -> dict[str, object]:
+    return _common(end) | {"reason": end.reason}
+
+
+def _common(end: Ending) -> dict[str, object]:
+    failure = end.failure
+    return {
+        "id": end.job_id,
+        "token": end.token,
+        "kind": failure and failure.kind,
+        "message": failure and failure.message.replace("\x00", "\\0"),
+        "traceback": failure and failure.traceback.replace("\x00", "\\0"),
+    }
+
+
+def _hex(token: str | None) -> str | None:
+    return token and token.replace("-", "")

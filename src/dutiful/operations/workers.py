@@ -1,0 +1,98 @@
+"""Workers come, beat and go; what the gone ones held lapses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from ..model.jobs import Beat, Lapsed, NewWorker, WorkerRow
+from .plan import Call, Steps, as_json, operation, query
+
+
+@operation
+def register(worker: NewWorker) -> Steps[int]:
+    """Make a worker's row; returns its id, which is never given again."""
+    fields = asdict(worker)
+    fields["lease"] = fields.pop("lease_us")
+    [(number,)] = yield Call("add_worker", fields, alone=True)
+    return int(number)
+
+
+@operation
+def beat(ids: Sequence[int], marks: str | None = None) -> Steps[Beat]:
+    """Renew the leases of a worker and its children. An id that does not come back is gone for good."""
+    rows = yield Call("beat", {"ids": as_json(list(ids)), "marks": marks}, alone=True)
+    return Beat(
+        frozenset(row[0] for row in rows),
+        any(row[1] for row in rows),
+        max((row[2] for row in rows), default=0),
+    )
+
+
+@operation
+def leave(worker: int) -> Steps[bool]:
+    """A worker's last write: its leases end now. Whatever it still held lapses, with no suspicion."""
+    left = bool((yield Call("mark_gone", {"id": worker, "how": "left"})))
+    yield from _lapse([], [], worker)
+    yield Call("close_reaped")
+    return left
+
+
+@operation
+def report_dead(child: int) -> Steps[list[Lapsed]]:
+    """A living parent saw its child die: what the child ran alone is charged a crash, at once."""
+    yield Call("mark_gone", {"id": child, "how": "reported"})
+    lapsed = yield from _lapse([], [], child)
+    yield Call("close_reaped")
+    return lapsed
+
+
+@query
+def due() -> Steps[tuple[int, int]]:
+    """How many workers are not yet gone, and how many of them are due to be: for the brake."""
+    [(alive, silent)] = yield Call("due_workers", {}, alone=True)
+    return int(alive), int(silent)
+
+
+@operation
+def bury(dead: Sequence[int] = ()) -> Steps[list[tuple[int, str, str | None]]]:
+    """Mark silent workers gone, and those whose process is known to be dead: (id, host, file)."""
+    rows = yield Call("bury_workers", {"dead": as_json(list(dead))}, alone=True)
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+@query
+def unreaped() -> Steps[list[tuple[int, str, str | None]]]:
+    """Gone workers that may still hold jobs: (id, host, file)."""
+    return [(row[0], row[1], row[2]) for row in (yield Call("unreaped_workers", {}, alone=True))]
+
+
+@operation
+def lapse(recorded: Sequence[int] = (), begun: Sequence[str] = ()) -> Steps[list[Lapsed]]:
+    """Take back what gone workers held.
+
+    ``recorded`` are workers whose record of begun jobs could be read, ``begun`` what stands in them.
+    """
+    lapsed = yield from _lapse(recorded, begun, None)
+    yield Call("close_reaped")
+    return lapsed
+
+
+def _lapse(recorded: Sequence[int], begun: Sequence[str], only: int | None) -> Steps[list[Lapsed]]:
+    params = {"recorded": as_json(list(recorded)), "begun": as_json(list(begun)), "only": only}
+    rows = yield Call("lapse_jobs", params)
+    return [Lapsed(row[0], row[1], bool(row[2]), bool(row[3])) for row in rows]
+
+
+@query
+def live() -> Steps[list[WorkerRow]]:
+    """Workers that are not yet marked gone."""
+    rows = yield Call("live_workers", {}, alone=True)
+    return [WorkerRow(*row[:5], bool(row[5]), *row[6:]) for row in rows]
+
+
+@operation
+def turn(chore: str, period_us: int) -> Steps[bool]:
+    """Take the turn of a chore that one worker does for all; False if it was done within the period."""
+    rows = yield Call("chore_turn", {"name": chore, "period": period_us}, alone=True)
+    return bool(rows)

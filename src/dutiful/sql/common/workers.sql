@@ -1,0 +1,40 @@
+-- name: add_worker
+-- A worker's row: its jobs' leases are this row's beat.
+INSERT INTO dutiful.worker (app, host, pid, parent, alone, release, lease, concurrency,
+       started_at, beat_at, file, queues, tasks)
+VALUES (:app, :host, :pid, :parent, :alone, :release, :lease, :concurrency, :now, :now, :file,
+        :queues, :tasks)
+RETURNING id
+
+-- name: due_workers
+-- For the brake: how many workers are not yet gone, and how many of them are due to be.
+SELECT count(*), coalesce(sum(CASE WHEN w.beat_at < :now - w.lease THEN 1 ELSE 0 END), 0)
+  FROM dutiful.worker AS w WHERE w.gone_at IS NULL AND w.reaped_at IS NULL
+
+-- name: live_workers
+-- Workers not yet gone, with what a newcomer and a liveness probe need.
+SELECT w.id, w.app, w.host, w.pid, w.parent, w.alone, w.lease, w.concurrency, w.started_at,
+       w.beat_at, w.file, w.queues, w.tasks, w.marks, w.release, :now
+  FROM dutiful.worker AS w WHERE w.gone_at IS NULL AND w.reaped_at IS NULL ORDER BY w.id
+
+-- name: unreaped_workers
+-- Workers that are gone and whose jobs may not all have lapsed yet.
+SELECT w.id, w.host, w.file FROM dutiful.worker AS w
+ WHERE w.gone_at IS NOT NULL AND w.reaped_at IS NULL ORDER BY w.id
+
+-- name: close_reaped
+-- A gone worker that holds nothing any more needs no further pass.
+UPDATE dutiful.worker AS w SET reaped_at = :now
+ WHERE w.gone_at IS NOT NULL AND w.reaped_at IS NULL
+   AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.state = 'running' AND j.worker = w.id)
+
+-- name: forget_workers
+-- Rows of workers that were reaped long ago.
+DELETE FROM dutiful.worker WHERE reaped_at < :now - :keep
+
+-- name: chore_turn
+-- One worker does a chore for all: the turn is taken by whoever finds it due first.
+INSERT INTO dutiful.chore AS c (name, last_at) VALUES (:name, :now)
+ON CONFLICT (name) DO UPDATE SET last_at = excluded.last_at
+ WHERE c.last_at <= excluded.last_at - :period
+RETURNING name

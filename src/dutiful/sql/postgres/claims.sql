@@ -1,0 +1,76 @@
+-- name: claim_jobs
+-- Claims up to :n due jobs, lane by lane in the order given, each from its mark. A HOT update: no
+-- index names a column written here. The plan must have no Sort (it would lock rows it does not
+-- take); the first column is the sequence's value, and there is always at least one row. With
+-- :promote, jobs whose time has come become claimable, for the next claim.
+WITH due AS (
+    SELECT j.id FROM dutiful.job AS j
+     WHERE :promote::boolean AND j.ready_seq IS NULL AND j.gate IS NULL AND j.state = 'ready'
+       AND j.run_at <= :now
+     ORDER BY j.run_at LIMIT 1000 FOR UPDATE SKIP LOCKED
+), promoted AS (
+    UPDATE dutiful.job AS j SET ready_seq = nextval('dutiful.ready_seq')
+      FROM due WHERE j.id = due.id
+    RETURNING 1
+), taken AS MATERIALIZED (
+    SELECT j.id
+      FROM ROWS FROM (jsonb_to_recordset(:lanes::jsonb) AS (lane integer, mark bigint))
+           WITH ORDINALITY AS w(lane, mark, place)
+     CROSS JOIN LATERAL (
+        SELECT j.id FROM dutiful.job AS j
+         WHERE j.lane = w.lane AND j.ready_seq > w.mark AND j.state = 'ready' AND NOT j.suspect
+           AND j.args_version <= (:known::jsonb -> j.task)::integer
+         ORDER BY j.ready_seq LIMIT :n::integer FOR UPDATE SKIP LOCKED) AS j
+     ORDER BY w.place LIMIT :n::integer
+), claimed AS (
+    UPDATE dutiful.job AS j
+       SET state = 'running', token = gen_random_uuid(), worker = :worker,
+           run_no = j.run_no + 1, attempt = j.attempt + 1, claimed_at = :now
+      FROM taken WHERE j.id = taken.id
+    RETURNING j.id, j.lane, j.ready_seq, j.token, j.run_no, j.attempt, j.crashes, j.epoch,
+              j.args_version, j.task, j.key, j.args, j.run_at, j.enqueued_at
+)
+SELECT s.last_value, (SELECT count(*) FROM promoted), c.id::text, c.lane, c.ready_seq,
+       c.token::text, c.run_no, c.attempt, c.crashes, c.epoch, c.args_version, c.task, c.key,
+       c.args, c.run_at, c.enqueued_at
+  FROM dutiful.ready_seq AS s LEFT JOIN claimed AS c ON true
+
+-- name: claim_suspect
+-- Claims one suspect, for a child that holds nothing else. Few rows, an index of their own, no marks.
+WITH taken AS MATERIALIZED (
+    SELECT j.id FROM dutiful.job AS j
+     WHERE j.suspect AND j.ready_seq IS NOT NULL AND j.state = 'ready'
+       AND j.lane IN (SELECT e.value::integer FROM jsonb_array_elements_text(:lanes::jsonb) AS e(value))
+       AND j.args_version <= (:known::jsonb -> j.task)::integer
+     ORDER BY j.ready_seq LIMIT 1 FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE dutiful.job AS j
+       SET state = 'running', token = gen_random_uuid(), worker = :worker,
+           run_no = j.run_no + 1, attempt = j.attempt + 1, claimed_at = :now
+      FROM taken WHERE j.id = taken.id
+    RETURNING j.id, j.lane, j.ready_seq, j.token, j.run_no, j.attempt, j.crashes, j.epoch,
+              j.args_version, j.task, j.key, j.args, j.run_at, j.enqueued_at
+)
+SELECT 0, 0, c.id::text, c.lane, c.ready_seq, c.token::text, c.run_no, c.attempt, c.crashes,
+       c.epoch, c.args_version, c.task, c.key, c.args, c.run_at, c.enqueued_at
+  FROM claimed AS c
+
+-- name: sweep_ready
+-- Ready rows below the marks were passed by (an enqueue that took long to commit, a lock at the
+-- wrong moment): they get a new number and stand before every mark again.
+WITH passed AS MATERIALIZED (
+    SELECT j.id
+      FROM jsonb_to_recordset(:lanes::jsonb) AS w(lane integer, mark bigint)
+     CROSS JOIN LATERAL (
+        SELECT j.id FROM dutiful.job AS j
+         WHERE j.lane = w.lane AND j.ready_seq <= w.mark AND j.state = 'ready' AND NOT j.suspect
+           AND j.args_version <= (:known::jsonb -> j.task)::integer
+         ORDER BY j.ready_seq LIMIT 1000 FOR UPDATE SKIP LOCKED) AS j
+)
+UPDATE dutiful.job AS j SET ready_seq = nextval('dutiful.ready_seq')
+  FROM passed WHERE j.id = passed.id
+RETURNING j.id::text
+
+-- name: sequence_value
+-- How far the numbers are; lower than last seen means a restore or a failover.
+SELECT last_value FROM dutiful.ready_seq

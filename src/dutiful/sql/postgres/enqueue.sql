@@ -1,0 +1,127 @@
+-- name: enqueue_job
+-- One job without a declared key. No row comes back if its lane is missing or its id is live.
+INSERT INTO dutiful.job
+       (id, lane, ready_seq, run_at, enqueued_at, delivery, crashes_max, task, args_version, args)
+SELECT :id::uuid, l.id,
+       CASE WHEN coalesce(:run_at::bigint, 0) <= t.now AND :delay::bigint <= 0
+            THEN nextval('dutiful.ready_seq') END,
+       coalesce(:run_at::bigint, t.now + :delay::bigint), t.now,
+       :delivery, :crashes_max, :task, :args_version, :args::bytea
+  FROM dutiful.lane AS l, (SELECT :now AS now) AS t
+ WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority
+ON CONFLICT (id) DO NOTHING
+RETURNING id::text
+
+-- name: enqueue_keyed_job
+-- One job with a declared key: the duty row is taken in the same statement, else no job is made.
+WITH place AS (
+    SELECT l.id AS lane, t.now
+      FROM dutiful.lane AS l, (SELECT :now AS now) AS t
+     WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority
+), taken AS (
+    INSERT INTO dutiful.duty (app, task, key, job_id, taken_at, remember, args_hash)
+    SELECT :app, :task, :key, :id::uuid, p.now, :remember, :args_hash FROM place AS p
+    ON CONFLICT (app, task, key) DO NOTHING
+    RETURNING epoch
+)
+INSERT INTO dutiful.job (id, lane, ready_seq, run_at, enqueued_at, delivery, crashes_max,
+                         task, args_version, args, key, epoch)
+SELECT :id::uuid, p.lane,
+       CASE WHEN coalesce(:run_at::bigint, 0) <= p.now AND :delay::bigint <= 0
+            THEN nextval('dutiful.ready_seq') END,
+       coalesce(:run_at::bigint, p.now + :delay::bigint), p.now,
+       :delivery, :crashes_max, :task, :args_version, :args::bytea, :key, d.epoch
+  FROM place AS p, taken AS d
+ON CONFLICT (id) DO NOTHING
+RETURNING id::text
+
+-- name: take_duties
+-- Takes the duty rows of many jobs, in key order so that two producers cannot deadlock; says which
+-- were free.
+INSERT INTO dutiful.duty (app, task, key, job_id, taken_at, remember, args_hash)
+SELECT :app, r.task, r.key, r.id, :now, r.remember, r.args_hash
+  FROM jsonb_to_recordset(:rows::jsonb)
+       AS r(id uuid, task text, key text, remember bigint, args_hash text)
+ ORDER BY r.task, r.key
+ON CONFLICT (app, task, key) DO NOTHING
+RETURNING job_id::text
+
+-- name: enqueue_jobs
+-- Many jobs whose duties, where they have any, are taken already. In the order given.
+INSERT INTO dutiful.job (id, lane, ready_seq, run_at, enqueued_at, delivery, crashes_max,
+                         task, args_version, args, key, epoch)
+SELECT r.id, l.id,
+       CASE WHEN coalesce(r.run_at, 0) <= t.now AND r.delay <= 0
+            THEN nextval('dutiful.ready_seq') END,
+       coalesce(r.run_at, t.now + r.delay), t.now, r.delivery, r.crashes_max,
+       r.task, r.args_version, convert_to(r.args, 'UTF8'), r.key, r.epoch
+  FROM (SELECT :now AS now) AS t,
+       ROWS FROM (jsonb_to_recordset(:rows::jsonb)
+          AS (id uuid, queue text, priority smallint, run_at bigint, delay bigint, delivery text,
+              crashes_max smallint, task text, args_version integer, args text, key text,
+              epoch integer)) WITH ORDINALITY
+       AS r(id, queue, priority, run_at, delay, delivery, crashes_max, task, args_version, args,
+            key, epoch, place)
+  JOIN dutiful.lane AS l ON l.app = :app AND l.queue = r.queue AND l.priority = r.priority
+ ORDER BY r.place
+ON CONFLICT (id) DO NOTHING
+RETURNING id::text
+
+-- name: look_at_duties
+-- What became of the jobs that hold these duties: live, dead, the latest ending, or pruned.
+SELECT d.task, d.key, d.job_id::text, d.epoch, d.turn, d.args_hash, d.remember, d.done_at,
+       j.state, x.reason, h.outcome, h.finished_at, :now
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(task text, key text)
+  JOIN dutiful.duty AS d ON d.app = :app AND d.task = r.task AND d.key = r.key
+  LEFT JOIN dutiful.job AS j ON j.id = d.job_id
+  LEFT JOIN dutiful.dead AS x ON x.id = d.job_id
+  LEFT JOIN LATERAL (SELECT h.outcome, h.finished_at FROM dutiful.history AS h
+                      WHERE h.id = d.job_id ORDER BY h.finished_at DESC LIMIT 1) AS h ON true
+
+-- name: take_over_duty
+-- Gives a duty to a new job, if it still is as it was seen (compare-and-set on turn).
+UPDATE dutiful.duty
+   SET job_id = :id::uuid, turn = turn + 1, epoch = epoch + :epochs, taken_at = :now,
+       done_at = NULL, remember = :remember, args_hash = :args_hash
+ WHERE app = :app AND task = :task AND key = :key AND turn = :turn
+RETURNING epoch
+
+-- name: touch_duty
+-- Says that a duty's job was looked at or changed: whoever saw the old turn must look again.
+UPDATE dutiful.duty SET turn = turn + 1, args_hash = coalesce(:args_hash, args_hash)
+ WHERE app = :app AND task = :task AND key = :key AND job_id = :id::uuid
+RETURNING epoch
+
+-- name: free_duty
+-- The job was cancelled or skipped: its duty is open to others again.
+DELETE FROM dutiful.duty
+ WHERE app = :app AND task = :task AND key = :key AND job_id = :id::uuid
+
+-- name: replace_args
+-- Rewrites the arguments of a job that nobody has begun.
+UPDATE dutiful.job SET args = :args::bytea, args_version = :args_version
+ WHERE id = :id::uuid AND state = 'ready'
+RETURNING id::text
+
+-- name: find_ended
+-- Which of these ids are dead or in the history: a repeated enqueue must not run them again.
+SELECT x.id::text FROM dutiful.dead AS x
+ WHERE x.id IN (SELECT e.value::uuid FROM jsonb_array_elements_text(:ids::jsonb) AS e(value))
+UNION
+SELECT h.id::text FROM dutiful.history AS h
+ WHERE h.id IN (SELECT e.value::uuid FROM jsonb_array_elements_text(:ids::jsonb) AS e(value))
+
+-- name: take_back
+-- Takes back rows that this very transaction inserted, because their ids had ended before.
+DELETE FROM dutiful.job
+ WHERE id IN (SELECT e.value::uuid FROM jsonb_array_elements_text(:ids::jsonb) AS e(value))
+
+-- name: place_of_lane
+-- The lane's id and the database's time, for a bulk load.
+SELECT l.id, :now FROM dutiful.lane AS l
+ WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority
+
+-- name: copy_jobs
+-- A bulk load of jobs that are due now and have no declared key; ready_seq comes by its default.
+COPY dutiful.job (id, lane, run_at, enqueued_at, delivery, crashes_max, task, args_version, args)
+FROM STDIN

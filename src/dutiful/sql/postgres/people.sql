@@ -1,0 +1,165 @@
+-- name: find_job
+-- One job wherever it is: live, dead, or its latest ending.
+SELECT x.place, x.id::text, l.app, l.queue, l.priority, x.state, x.outcome, x.reason, x.task, x.key,
+       x.args, x.args_version, x.epoch, x.run_no, x.attempt, x.crashes, x.losses, x.suspect,
+       x.delivery, x.run_at, x.enqueued_at, x.claimed_at, x.ended_at, x.worker, x.ready_seq,
+       x.gate, x.result, :now
+  FROM (
+    SELECT 1 AS place, j.id, j.lane, j.state, NULL AS outcome, NULL AS reason, j.task, j.key, j.args,
+           j.args_version, j.epoch, j.run_no, j.attempt, j.crashes, j.losses, j.suspect, j.delivery,
+           j.run_at, j.enqueued_at, j.claimed_at, NULL::bigint AS ended_at, j.worker, j.ready_seq,
+           j.gate, NULL::bytea AS result
+      FROM dutiful.job AS j WHERE j.id = :id::uuid
+    UNION ALL
+    SELECT 2, d.id, d.lane, 'dead', NULL, d.reason, d.task, d.key, d.args, d.args_version, d.epoch,
+           d.run_no, d.attempt, d.crashes, 0, false, d.delivery, d.run_at, d.enqueued_at,
+           d.claimed_at, d.died_at, d.worker, NULL, NULL, NULL
+      FROM dutiful.dead AS d WHERE d.id = :id::uuid
+    UNION ALL
+    (SELECT 3, h.id, h.lane, h.state, h.outcome, NULL, h.task, h.key, h.args, h.args_version, h.epoch,
+            h.run_no, h.attempt, h.crashes, 0, false, h.delivery, h.run_at, h.enqueued_at,
+            h.claimed_at, h.finished_at, h.worker, NULL, NULL, h.result
+       FROM dutiful.history AS h WHERE h.id = :id::uuid ORDER BY h.finished_at DESC LIMIT 1)
+  ) AS x JOIN dutiful.lane AS l ON l.id = x.lane
+ ORDER BY x.place LIMIT 1
+
+-- name: revive_dead
+-- retry: a dead job is ready again, its tries counted anew, its run numbers going on.
+WITH gone AS (
+    DELETE FROM dutiful.dead AS d WHERE d.id = :id::uuid RETURNING d.*
+)
+INSERT INTO dutiful.job (id, lane, run_at, enqueued_at, worker, last_token, run_no, attempt, epoch,
+       args_version, crashes, crashes_max, suspect, delivery, task, key, args)
+SELECT g.id, g.lane, :now, g.enqueued_at, NULL, g.last_token, g.run_no, 0, g.epoch, g.args_version,
+       0, g.crashes_max, g.reason = 'poison', g.delivery, g.task, g.key, g.args
+  FROM gone AS g
+RETURNING id::text
+
+-- name: revive_ended
+-- retry: a cancelled or skipped job gets a new live row; its ending stays in the history.
+INSERT INTO dutiful.job (id, lane, run_at, enqueued_at, last_token, run_no, attempt, epoch,
+       args_version, crashes, crashes_max, delivery, task, key, args)
+SELECT h.id, h.lane, :now, h.enqueued_at, h.last_token, h.run_no, 0, h.epoch, h.args_version, 0,
+       h.crashes_max, h.delivery, h.task, h.key, h.args
+  FROM dutiful.history AS h
+ WHERE h.id = :id::uuid AND h.finished_at = :ended_at
+   AND (h.state = 'cancelled' OR h.outcome = 'skipped')
+   AND NOT EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = h.id)
+ON CONFLICT (id) DO NOTHING
+RETURNING id::text
+
+-- name: regain_duty
+-- A job that comes back to life takes its duty again, if nobody else holds it.
+INSERT INTO dutiful.duty AS d (app, task, key, job_id, taken_at, remember, epoch, args_hash)
+VALUES (:app, :task, :key, :id::uuid, :now, :remember, :epoch, :args_hash)
+ON CONFLICT (app, task, key) DO UPDATE SET turn = d.turn + 1, done_at = NULL
+  WHERE d.job_id = excluded.job_id
+RETURNING job_id::text
+
+-- name: cancel_ready
+-- cancel: a job that nobody has begun moves to the history.
+WITH gone AS (
+    DELETE FROM dutiful.job AS j WHERE j.id = :id::uuid AND j.state = 'ready' RETURNING j.*
+)
+INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
+       worker, last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
+       delivery, task, key, args)
+SELECT g.id, :now, g.lane, g.run_at, g.enqueued_at, g.claimed_at, g.started_at, NULL, g.last_token,
+       g.run_no, g.attempt, g.epoch, g.args_version, g.crashes, g.crashes_max, 'cancelled',
+       g.delivery, g.task, g.key, g.args
+  FROM gone AS g
+RETURNING id::text
+
+-- name: list_failures
+-- What a job's runs died of, oldest first.
+SELECT f.run_no, f.attempt, f.failed_at, f.worker, f.kind, f.message, f.traceback
+  FROM dutiful.failure AS f WHERE f.job_id = :id::uuid ORDER BY f.run_no
+
+-- name: list_open
+-- Live jobs of an app, newest id first, from a cursor on.
+SELECT j.id::text, j.state, NULL, j.task, l.queue, l.priority, j.key, j.attempt, j.enqueued_at,
+       j.run_at, j.claimed_at, NULL, left(convert_from(j.args, 'UTF8'), 200), :now
+  FROM dutiful.job AS j JOIN dutiful.lane AS l ON l.id = j.lane
+ WHERE l.app = :app AND (:state::text IS NULL OR j.state = :state)
+   AND (:task::text IS NULL OR j.task = :task) AND (:queue::text IS NULL OR l.queue = :queue)
+   AND (:after::uuid IS NULL OR j.id < :after::uuid)
+ ORDER BY j.id DESC LIMIT :limit
+
+-- name: list_ended
+-- Endings of an app, newest id first, from a cursor on.
+SELECT h.id::text, h.state, h.outcome, h.task, l.queue, l.priority, h.key, h.attempt, h.enqueued_at,
+       h.run_at, h.claimed_at, h.finished_at, left(convert_from(h.args, 'UTF8'), 200), :now
+  FROM dutiful.history AS h JOIN dutiful.lane AS l ON l.id = h.lane
+ WHERE l.app = :app AND (:state::text IS NULL OR h.state = :state)
+   AND (:task::text IS NULL OR h.task = :task) AND (:queue::text IS NULL OR l.queue = :queue)
+   AND (:after::uuid IS NULL OR h.id < :after::uuid)
+ ORDER BY h.id DESC LIMIT :limit
+
+-- name: list_dead
+-- Dead jobs of an app, the latest death first, from a cursor on; with the last thing said.
+SELECT d.id::text, 'dead', d.reason, d.task, l.queue, l.priority, d.key, d.attempt, d.enqueued_at,
+       d.run_at, d.claimed_at, d.died_at, left(convert_from(d.args, 'UTF8'), 200), :now,
+       f.kind, left(f.message, 300), d.crashes
+  FROM dutiful.dead AS d JOIN dutiful.lane AS l ON l.id = d.lane
+  LEFT JOIN dutiful.failure AS f ON f.job_id = d.id AND f.run_no = d.run_no
+ WHERE l.app = :app AND (:task::text IS NULL OR d.task = :task)
+   AND (:queue::text IS NULL OR l.queue = :queue)
+   AND (:after::bigint IS NULL OR (d.died_at, d.id) < (:after::bigint, :after_id::uuid))
+ ORDER BY d.died_at DESC, d.id DESC LIMIT :limit
+
+-- name: list_dead_by_id
+-- Dead jobs of an app, newest id first, from a cursor on; with the last thing said.
+SELECT d.id::text, 'dead', d.reason, d.task, l.queue, l.priority, d.key, d.attempt, d.enqueued_at,
+       d.run_at, d.claimed_at, d.died_at, left(convert_from(d.args, 'UTF8'), 200), :now,
+       f.kind, left(f.message, 300), d.crashes
+  FROM dutiful.dead AS d JOIN dutiful.lane AS l ON l.id = d.lane
+  LEFT JOIN dutiful.failure AS f ON f.job_id = d.id AND f.run_no = d.run_no
+ WHERE l.app = :app AND (:task::text IS NULL OR d.task = :task)
+   AND (:queue::text IS NULL OR l.queue = :queue)
+   AND (:after::uuid IS NULL OR d.id < :after::uuid)
+ ORDER BY d.id DESC LIMIT :limit
+
+-- name: queue_stats
+-- Per queue of an app: due and later jobs, running, in doubt, dead, the oldest due, the target.
+WITH live AS (
+    SELECT l.queue, count(*) FILTER (WHERE j.state = 'ready' AND j.run_at <= t.now) AS due,
+           count(*) FILTER (WHERE j.state = 'ready' AND j.run_at > t.now) AS later,
+           count(*) FILTER (WHERE j.state = 'running') AS running,
+           count(*) FILTER (WHERE j.state = 'in_doubt') AS in_doubt,
+           min(j.run_at) FILTER (WHERE j.state = 'ready' AND j.run_at <= t.now) AS oldest
+      FROM dutiful.job AS j JOIN dutiful.lane AS l ON l.id = j.lane, (SELECT :now AS now) AS t
+     WHERE l.app = :app GROUP BY l.queue
+), buried AS (
+    SELECT l.queue, count(*) AS dead FROM dutiful.dead AS d JOIN dutiful.lane AS l ON l.id = d.lane
+     WHERE l.app = :app GROUP BY l.queue
+), names AS (
+    SELECT l.queue FROM dutiful.lane AS l WHERE l.app = :app
+    UNION SELECT q.name FROM dutiful.queue AS q WHERE q.app = :app
+)
+SELECT n.queue, coalesce(v.due, 0), coalesce(v.later, 0), coalesce(v.running, 0),
+       coalesce(v.in_doubt, 0), coalesce(b.dead, 0), v.oldest, q.target, :now
+  FROM names AS n LEFT JOIN live AS v ON v.queue = n.queue LEFT JOIN buried AS b ON b.queue = n.queue
+  LEFT JOIN dutiful.queue AS q ON q.app = :app AND q.name = n.queue
+ ORDER BY n.queue
+
+-- name: unfinished
+-- Whether anything in these queues is still to be done: for --until-empty.
+SELECT count(*) FILTER (WHERE j.state = 'ready'), count(*) FILTER (WHERE j.state = 'running'),
+       min(j.run_at) FILTER (WHERE j.state = 'ready'), :now
+  FROM dutiful.job AS j JOIN dutiful.lane AS l ON l.id = j.lane
+ WHERE l.app = :app AND l.queue IN (SELECT e.value FROM jsonb_array_elements_text(:queues::jsonb) AS e(value))
+   AND (:known::jsonb -> j.task) IS NOT NULL
+
+-- name: jobs_ahead
+-- How many ready jobs of the same queue stand before this one, counted up to a limit.
+SELECT count(*) FROM (
+    SELECT 1 FROM dutiful.job AS o JOIN dutiful.lane AS m ON m.id = o.lane,
+           dutiful.job AS j JOIN dutiful.lane AS l ON l.id = j.lane
+     WHERE j.id = :id::uuid AND m.app = l.app AND m.queue = l.queue AND o.state = 'ready'
+       AND o.ready_seq IS NOT NULL
+       AND (m.priority > l.priority OR (m.priority = l.priority AND o.ready_seq < j.ready_seq))
+     LIMIT 1000) AS x
+
+-- name: holder_of_duty
+-- Who holds a duty, for a refusal that names it.
+SELECT d.job_id::text FROM dutiful.duty AS d WHERE d.app = :app AND d.task = :task AND d.key = :key

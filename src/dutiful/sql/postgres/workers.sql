@@ -1,0 +1,81 @@
+-- name: beat
+-- Says that these workers (one process and its children) live. Demands that nobody marked them
+-- gone: who gets no row must stop and register anew. Tells whether suspects wait.
+UPDATE dutiful.worker AS w
+   SET beat_at = :now, marks = coalesce(:marks, w.marks)
+ WHERE w.id IN (SELECT e.value::bigint FROM jsonb_array_elements_text(:ids::jsonb) AS e(value))
+   AND w.gone_at IS NULL
+RETURNING w.id, EXISTS (SELECT 1 FROM dutiful.job AS j
+                         WHERE j.suspect AND j.ready_seq IS NOT NULL AND j.state = 'ready'),
+          (SELECT count(*) FROM dutiful.lane AS l WHERE l.app = w.app)
+
+-- name: mark_gone
+-- Ends a worker's row: it left by itself, or its living parent reports its death.
+UPDATE dutiful.worker SET gone_at = :now, gone_how = :how
+ WHERE id = :id AND gone_at IS NULL
+RETURNING id
+
+-- name: bury_workers
+-- Marks workers gone whose beat is older than their lease, or whose process is known to be dead
+-- (:dead). Rows are taken with SKIP LOCKED and looked at again as they are now: a beat that commits
+-- meanwhile saves its worker.
+WITH due AS MATERIALIZED (
+    SELECT w.id FROM dutiful.worker AS w
+     WHERE w.gone_at IS NULL AND w.reaped_at IS NULL
+       AND (w.beat_at < :now - w.lease
+            OR w.id IN (SELECT e.value::bigint FROM jsonb_array_elements_text(:dead::jsonb) AS e(value)))
+       FOR UPDATE SKIP LOCKED
+)
+UPDATE dutiful.worker AS w SET gone_at = :now, gone_how = 'lapsed'
+  FROM due
+ WHERE w.id = due.id AND w.gone_at IS NULL
+   AND (w.beat_at < :now - w.lease
+        OR w.id IN (SELECT e.value::bigint FROM jsonb_array_elements_text(:dead::jsonb) AS e(value)))
+RETURNING w.id, w.host, w.file
+
+-- name: lapse_jobs
+-- Takes back running jobs of workers that are gone or have no row. A lapse in company charges nobody
+-- and makes each begun job a suspect; alone and reported by its parent (or lost too often) it is a
+-- crash, and the last one of the budget makes the job dead. :recorded are workers whose record of
+-- begun jobs could be read, :begun the jobs in them: the others of those workers had not begun.
+-- :only is one worker, or null for all.
+WITH lost AS MATERIALIZED (
+    SELECT j.id, w.alone IS TRUE AND (w.gone_how = 'reported' OR j.losses >= 10) AS charged,
+           w.alone IS TRUE AS alone, w.gone_how IS DISTINCT FROM 'left' AND NOT coalesce(
+             j.worker IN (SELECT e.value::bigint FROM jsonb_array_elements_text(:recorded::jsonb) AS e(value))
+             AND j.id NOT IN (SELECT e.value::uuid FROM jsonb_array_elements_text(:begun::jsonb) AS e(value)),
+             false) AS begun
+      FROM dutiful.job AS j LEFT JOIN dutiful.worker AS w ON w.id = j.worker
+     WHERE j.state = 'running' AND (w.id IS NULL OR w.gone_at IS NOT NULL)
+       AND (:only::bigint IS NULL OR j.worker = :only::bigint)
+     LIMIT 1000 FOR UPDATE OF j SKIP LOCKED
+), back AS (
+    UPDATE dutiful.job AS j
+       SET state = 'ready', last_token = j.token, token = NULL, worker = NULL,
+           attempt = j.attempt - 1, suspect = j.suspect OR l.begun,
+           crashes = j.crashes + l.charged::integer,
+           losses = j.losses + (l.alone AND NOT l.charged)::integer,
+           ready_seq = nextval('dutiful.ready_seq')
+      FROM lost AS l
+     WHERE j.id = l.id AND NOT (l.charged AND j.crashes + 1 >= j.crashes_max)
+    RETURNING j.id, j.run_no, j.attempt, l.begun, false AS last
+), gone AS (
+    DELETE FROM dutiful.job AS j USING lost AS l
+     WHERE j.id = l.id AND l.charged AND j.crashes + 1 >= j.crashes_max
+    RETURNING j.*
+), buried AS (
+    INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
+           last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, reason, delivery,
+           task, key, args)
+    SELECT g.id, g.lane, :now, g.run_at, g.enqueued_at, g.claimed_at, g.started_at, g.worker,
+           g.token, g.run_no, g.attempt - 1, g.epoch, g.args_version, g.crashes + 1, g.crashes_max,
+           'poison', g.delivery, g.task, g.key, g.args
+      FROM gone AS g
+    RETURNING id, run_no, attempt, true AS begun, true AS last
+), noted AS (
+    INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, kind, message)
+    SELECT x.id, x.run_no, x.attempt, :now, 'WorkerLost', 'the worker died or fell silent in this run'
+      FROM (SELECT * FROM back UNION ALL SELECT * FROM buried) AS x WHERE x.begun
+)
+SELECT x.id::text, x.run_no, x.begun, x.last
+  FROM (SELECT * FROM back UNION ALL SELECT * FROM buried) AS x

@@ -1,0 +1,55 @@
+"""Statements in the parameter style that a driver wants.
+
+``render("postgres", "claim_jobs", "dollar")`` gives the text with ``$1, $2, …`` and the names in
+that order. ``:now`` becomes the server's clock on PostgreSQL, unless the caller fills it in itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from . import EngineName, pieces, statements
+
+Style = Literal["dollar", "named", "format", "qmark", "pyformat"]
+
+# A sub-select, so that the planner sees one value and may use an index; never now(), which stands
+# still in a transaction.
+SERVER_NOW = "(SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The texts to execute in turn, each with the names of its parameters in order."""
+
+    name: str
+    parts: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@cache
+def render(engine: EngineName, name: str, style: Style, own_now: bool = False) -> Rendered:
+    """The statement in ``style``; with ``own_now`` the caller gives ``:now``. Raises KeyError."""
+    statement = statements(engine)[name]
+    texts = statement.parts if engine == "sqlite" else (statement.text,)
+    server_now = engine == "postgres" and not own_now
+    return Rendered(name, tuple(_part(text, style, server_now) for text in texts))
+
+
+def _part(text: str, style: Style, server_now: bool) -> tuple[str, tuple[str, ...]]:
+    out: list[str] = []
+    names: list[str] = []
+    for literal, name in pieces(text):
+        out.append(literal.replace("%", "%%") if style in ("format", "pyformat") else literal)
+        if name is None:
+            continue
+        if name == "now" and server_now:
+            out.append(SERVER_NOW)
+        elif style == "dollar":
+            if name not in names:
+                names.append(name)
+            out.append(f"${names.index(name) + 1}")
+        else:
+            names.append(name)
+            out.append({"named": f":{name}", "format": "%s", "qmark": "?", "pyformat": f"%({name})s"}[style])
+    return "".join(out), tuple(names)

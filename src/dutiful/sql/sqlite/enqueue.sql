@@ -1,0 +1,118 @@
+-- name: enqueue_job
+-- One job without a declared key. No row comes back if its lane is missing or its id is live.
+UPDATE dutiful.ready_seq SET last_value = last_value + 1;
+INSERT INTO dutiful.job
+       (id, lane, ready_seq, run_at, enqueued_at, delivery, crashes_max, task, args_version, args)
+SELECT :id, l.id,
+       CASE WHEN coalesce(:run_at, 0) <= :now AND :delay <= 0
+            THEN (SELECT last_value FROM dutiful.ready_seq) END,
+       coalesce(:run_at, :now + :delay), :now, :delivery, :crashes_max, :task, :args_version, :args
+  FROM dutiful.lane AS l
+ WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority
+ON CONFLICT (id) DO NOTHING
+RETURNING id
+
+-- name: enqueue_keyed_job
+-- One job with a declared key: the duty row is taken first, else no job is made (changes() is 0).
+UPDATE dutiful.ready_seq SET last_value = last_value + 1;
+INSERT INTO dutiful.duty (app, task, key, job_id, taken_at, remember, args_hash)
+SELECT :app, :task, :key, :id, :now, :remember, :args_hash
+  FROM dutiful.lane AS l
+ WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority
+ON CONFLICT (app, task, key) DO NOTHING;
+INSERT INTO dutiful.job (id, lane, ready_seq, run_at, enqueued_at, delivery, crashes_max,
+                         task, args_version, args, key)
+SELECT :id, l.id,
+       CASE WHEN coalesce(:run_at, 0) <= :now AND :delay <= 0
+            THEN (SELECT last_value FROM dutiful.ready_seq) END,
+       coalesce(:run_at, :now + :delay), :now, :delivery, :crashes_max, :task, :args_version,
+       :args, :key
+  FROM dutiful.lane AS l
+ WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority AND changes() = 1
+ON CONFLICT (id) DO NOTHING
+RETURNING id
+
+-- name: take_duties
+-- Takes the duty rows of many jobs; says which were free.
+INSERT INTO dutiful.duty (app, task, key, job_id, taken_at, remember, args_hash)
+SELECT :app, json_extract(e.value, '$.task'), json_extract(e.value, '$.key'),
+       json_extract(e.value, '$.id'), :now, json_extract(e.value, '$.remember'),
+       json_extract(e.value, '$.args_hash')
+  FROM json_each(:rows) AS e
+ WHERE true
+ON CONFLICT (app, task, key) DO NOTHING
+RETURNING job_id
+
+-- name: enqueue_jobs
+-- Many jobs whose duties, where they have any, are taken already. In the order given.
+UPDATE dutiful.ready_seq SET last_value = last_value + json_array_length(:rows);
+INSERT INTO dutiful.job (id, lane, ready_seq, run_at, enqueued_at, delivery, crashes_max,
+                         task, args_version, args, key, epoch)
+SELECT json_extract(e.value, '$.id'), l.id,
+       CASE WHEN coalesce(json_extract(e.value, '$.run_at'), 0) <= :now
+             AND json_extract(e.value, '$.delay') <= 0
+            THEN (SELECT last_value FROM dutiful.ready_seq) - json_array_length(:rows) + e.key + 1 END,
+       coalesce(json_extract(e.value, '$.run_at'), :now + json_extract(e.value, '$.delay')), :now,
+       json_extract(e.value, '$.delivery'), json_extract(e.value, '$.crashes_max'),
+       json_extract(e.value, '$.task'), json_extract(e.value, '$.args_version'),
+       CAST(json_extract(e.value, '$.args') AS blob), json_extract(e.value, '$.key'),
+       json_extract(e.value, '$.epoch')
+  FROM json_each(:rows) AS e
+ CROSS JOIN dutiful.lane AS l ON l.app = :app AND l.queue = json_extract(e.value, '$.queue')
+            AND l.priority = json_extract(e.value, '$.priority')
+ WHERE true
+ON CONFLICT (id) DO NOTHING
+RETURNING id
+
+-- name: look_at_duties
+-- What became of the jobs that hold these duties: live, dead, the latest ending, or pruned.
+SELECT d.task, d.key, d.job_id, d.epoch, d.turn, d.args_hash, d.remember, d.done_at,
+       j.state, x.reason,
+       (SELECT h.outcome FROM dutiful.history AS h
+         WHERE h.id = d.job_id ORDER BY h.finished_at DESC LIMIT 1),
+       (SELECT max(h.finished_at) FROM dutiful.history AS h WHERE h.id = d.job_id), :now
+  FROM json_each(:rows) AS e
+ CROSS JOIN dutiful.duty AS d ON d.app = :app AND d.task = json_extract(e.value, '$.task')
+            AND d.key = json_extract(e.value, '$.key')
+  LEFT JOIN dutiful.job AS j ON j.id = d.job_id
+  LEFT JOIN dutiful.dead AS x ON x.id = d.job_id
+
+-- name: take_over_duty
+-- Gives a duty to a new job, if it still is as it was seen (compare-and-set on turn).
+UPDATE dutiful.duty
+   SET job_id = :id, turn = turn + 1, epoch = epoch + :epochs, taken_at = :now,
+       done_at = NULL, remember = :remember, args_hash = :args_hash
+ WHERE app = :app AND task = :task AND key = :key AND turn = :turn
+RETURNING epoch
+
+-- name: touch_duty
+-- Says that a duty's job was looked at or changed: whoever saw the old turn must look again.
+UPDATE dutiful.duty SET turn = turn + 1, args_hash = coalesce(:args_hash, args_hash)
+ WHERE app = :app AND task = :task AND key = :key AND job_id = :id
+RETURNING epoch
+
+-- name: free_duty
+-- The job was cancelled or skipped: its duty is open to others again.
+DELETE FROM dutiful.duty
+ WHERE app = :app AND task = :task AND key = :key AND job_id = :id
+
+-- name: replace_args
+-- Rewrites the arguments of a job that nobody has begun.
+UPDATE dutiful.job SET args = :args, args_version = :args_version
+ WHERE id = :id AND state = 'ready'
+RETURNING id
+
+-- name: find_ended
+-- Which of these ids are dead or in the history: a repeated enqueue must not run them again.
+SELECT x.id FROM dutiful.dead AS x WHERE x.id IN (SELECT e.value FROM json_each(:ids) AS e)
+UNION
+SELECT h.id FROM dutiful.history AS h WHERE h.id IN (SELECT e.value FROM json_each(:ids) AS e)
+
+-- name: take_back
+-- Takes back rows that this very transaction inserted, because their ids had ended before.
+DELETE FROM dutiful.job WHERE id IN (SELECT e.value FROM json_each(:ids) AS e)
+
+-- name: place_of_lane
+-- The lane's id and the time, for a bulk load.
+SELECT l.id, :now FROM dutiful.lane AS l
+ WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority

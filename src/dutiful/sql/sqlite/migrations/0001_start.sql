@@ -1,0 +1,204 @@
+-- Everything of version 1. (dutiful_version itself is made by the migrator.)
+
+-- Every return to "ready" takes a new number; SQLite has no sequences, so one row counts.
+CREATE TABLE dutiful_ready_seq (
+    one        integer PRIMARY KEY CHECK (one = 1),
+    last_value integer NOT NULL
+);
+
+INSERT INTO dutiful_ready_seq (one, last_value) VALUES (1, 0);
+
+-- A lane is one (app, queue, priority). Never deleted, so its id may be remembered.
+CREATE TABLE dutiful_lane (
+    id       integer PRIMARY KEY AUTOINCREMENT,
+    app      text NOT NULL,
+    queue    text NOT NULL,
+    priority integer NOT NULL CHECK (priority BETWEEN -100 AND 100),
+    UNIQUE (app, queue, priority)
+);
+
+CREATE TABLE dutiful_queue (
+    app    text NOT NULL,
+    name   text NOT NULL,
+    target integer,
+    PRIMARY KEY (app, name)
+);
+
+-- Open jobs only.
+CREATE TABLE dutiful_job (
+    id           text PRIMARY KEY NOT NULL,
+    lane         integer NOT NULL,
+    ready_seq    integer,
+    run_at       integer NOT NULL,
+    enqueued_at  integer NOT NULL,
+    claimed_at   integer,
+    started_at   integer,
+    cancel_at    integer,
+    worker       integer,
+    token        text,
+    last_token   text,
+    gate         integer,
+    gate_seq     integer,
+    run_no       integer NOT NULL DEFAULT 0,
+    attempt      integer NOT NULL DEFAULT 0,
+    epoch        integer NOT NULL DEFAULT 1,
+    args_version integer NOT NULL,
+    crashes      integer NOT NULL DEFAULT 0,
+    crashes_max  integer NOT NULL,
+    losses       integer NOT NULL DEFAULT 0,
+    suspect      integer NOT NULL DEFAULT 0,
+    admitted     integer NOT NULL DEFAULT 1,
+    state        text NOT NULL DEFAULT 'ready',
+    delivery     text NOT NULL,
+    task         text NOT NULL,
+    key          text,
+    args         blob NOT NULL,
+    CONSTRAINT job_state CHECK (state IN ('ready', 'running', 'in_doubt')),
+    CONSTRAINT job_token CHECK ((state = 'running') = (token IS NOT NULL)),
+    CONSTRAINT job_worker CHECK ((token IS NULL) = (worker IS NULL)),
+    CONSTRAINT job_numbers CHECK (attempt BETWEEN 0 AND run_no)
+);
+
+CREATE INDEX dutiful_job_ready ON dutiful_job (lane, ready_seq) WHERE ready_seq IS NOT NULL;
+CREATE INDEX dutiful_job_waiting ON dutiful_job (run_at) WHERE ready_seq IS NULL AND gate IS NULL;
+CREATE INDEX dutiful_job_suspect ON dutiful_job (ready_seq) WHERE suspect;
+
+-- Jobs that gave up. Never pruned: a person, or a lookup, takes them out.
+CREATE TABLE dutiful_dead (
+    id           text PRIMARY KEY NOT NULL,
+    lane         integer NOT NULL,
+    died_at      integer NOT NULL,
+    run_at       integer NOT NULL,
+    enqueued_at  integer NOT NULL,
+    claimed_at   integer,
+    started_at   integer,
+    worker       integer,
+    last_token   text,
+    run_no       integer NOT NULL,
+    attempt      integer NOT NULL,
+    epoch        integer NOT NULL,
+    args_version integer NOT NULL,
+    crashes      integer NOT NULL,
+    crashes_max  integer NOT NULL,
+    reason       text NOT NULL,
+    delivery     text NOT NULL,
+    task         text NOT NULL,
+    key          text,
+    args         blob NOT NULL,
+    CONSTRAINT dead_reason CHECK
+        (reason IN ('error', 'exhausted', 'gave_up', 'poison', 'stale', 'changed'))
+);
+
+CREATE INDEX dutiful_dead_died ON dutiful_dead (died_at, id);
+
+-- The journal of endings, append-only.
+CREATE TABLE dutiful_history (
+    id           text NOT NULL,
+    finished_at  integer NOT NULL,
+    lane         integer NOT NULL,
+    run_at       integer NOT NULL,
+    enqueued_at  integer NOT NULL,
+    claimed_at   integer,
+    started_at   integer,
+    worker       integer,
+    last_token   text,
+    same_as      text,
+    run_no       integer NOT NULL,
+    attempt      integer NOT NULL,
+    epoch        integer NOT NULL,
+    args_version integer NOT NULL,
+    crashes      integer NOT NULL,
+    crashes_max  integer NOT NULL,
+    state        text NOT NULL,
+    outcome      text,
+    delivery     text NOT NULL,
+    task         text NOT NULL,
+    key          text,
+    args         blob NOT NULL,
+    result       blob,
+    PRIMARY KEY (id, finished_at),
+    CONSTRAINT history_state CHECK (state IN ('done', 'cancelled')),
+    CONSTRAINT history_outcome CHECK
+        ((state = 'done') = (outcome IS NOT NULL AND outcome IN ('performed', 'duplicate', 'skipped', 'waived')))
+) WITHOUT ROWID;
+
+CREATE INDEX dutiful_history_finished ON dutiful_history (finished_at);
+
+-- The row that makes a duty unique, taken at enqueue. Its job may be open, dead, or done; "turn"
+-- grows whenever the duty changes hands or its job comes back to life (compare-and-set).
+CREATE TABLE dutiful_duty (
+    app       text NOT NULL,
+    task      text NOT NULL,
+    key       text NOT NULL,
+    job_id    text NOT NULL,
+    taken_at  integer NOT NULL,
+    remember  integer NOT NULL,
+    done_at   integer,
+    epoch     integer NOT NULL DEFAULT 1,
+    turn      integer NOT NULL DEFAULT 1,
+    args_hash text NOT NULL,
+    PRIMARY KEY (app, task, key)
+) WITHOUT ROWID;
+
+-- One row per charged or lost try, with what it said.
+CREATE TABLE dutiful_failure (
+    job_id    text NOT NULL,
+    run_no    integer NOT NULL,
+    attempt   integer NOT NULL,
+    failed_at integer NOT NULL,
+    worker    integer,
+    kind      text NOT NULL,
+    message   text NOT NULL,
+    traceback text NOT NULL DEFAULT '',
+    PRIMARY KEY (job_id, run_no)
+) WITHOUT ROWID;
+
+CREATE INDEX dutiful_failure_failed ON dutiful_failure (failed_at);
+
+-- One row per worker process; its jobs' leases are this row's. A child that runs one suspect or
+-- isolated job at a time has a row of its own ("alone") and is beaten for by its parent.
+CREATE TABLE dutiful_worker (
+    id          integer PRIMARY KEY AUTOINCREMENT,
+    app         text NOT NULL,
+    host        text NOT NULL,
+    pid         integer NOT NULL,
+    parent      integer,
+    alone       integer NOT NULL DEFAULT 0,
+    release     text NOT NULL DEFAULT '',
+    lease       integer NOT NULL,
+    concurrency integer NOT NULL,
+    started_at  integer NOT NULL,
+    beat_at     integer NOT NULL,
+    gone_at     integer,
+    gone_how    text,
+    reaped_at   integer,
+    file        text,
+    queues      text NOT NULL,
+    tasks       text NOT NULL,
+    marks       text NOT NULL DEFAULT '{}',
+    CONSTRAINT worker_gone CHECK ((gone_at IS NULL) = (gone_how IS NULL)),
+    CONSTRAINT worker_how CHECK (gone_how IN ('left', 'lapsed', 'reported'))
+);
+
+CREATE INDEX dutiful_worker_unreaped ON dutiful_worker (id) WHERE reaped_at IS NULL;
+
+-- When a chore that one worker does for all was last begun.
+CREATE TABLE dutiful_chore (
+    name    text PRIMARY KEY NOT NULL,
+    last_at integer NOT NULL
+);
+
+-- Who did what to which job, when and why.
+CREATE TABLE dutiful_audit (
+    id      integer PRIMARY KEY AUTOINCREMENT,
+    at      integer NOT NULL,
+    actor   text NOT NULL,
+    verb    text NOT NULL,
+    app     text NOT NULL,
+    subject text NOT NULL,
+    before  text NOT NULL,
+    after   text NOT NULL,
+    reason  text NOT NULL
+);
+
+CREATE INDEX dutiful_audit_subject ON dutiful_audit (subject, id);

@@ -1,0 +1,73 @@
+-- name: complete_jobs
+-- Ends runs well: from the live table into the history. The token is the fence; a worker whose
+-- lease was taken over matches no row, and learns it.
+INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
+       worker, last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
+       outcome, delivery, task, key, args, result)
+SELECT j.id, :now, j.lane, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
+       j.run_no, j.attempt, j.epoch, j.args_version, j.crashes, j.crashes_max, 'done',
+       'performed', j.delivery, j.task, j.key, j.args,
+       CAST(json_extract(e.value, '$.result') AS blob)
+  FROM json_each(:rows) AS e
+ CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
+ WHERE j.token = json_extract(e.value, '$.token');
+DELETE FROM dutiful.job
+ WHERE (id, token) IN (SELECT json_extract(e.value, '$.id'), json_extract(e.value, '$.token')
+                         FROM json_each(:rows) AS e)
+RETURNING token
+
+-- name: return_jobs
+-- Ends runs that will be tried again: fail, snooze, release. "back" is the attempt given back,
+-- "suspect" what is known of the job afterwards (null: as before).
+UPDATE dutiful.ready_seq SET last_value = last_value + json_array_length(:rows);
+INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message, traceback)
+SELECT j.id, j.run_no, j.attempt - json_extract(e.value, '$.back'), :now, :worker,
+       json_extract(e.value, '$.kind'), json_extract(e.value, '$.message'),
+       json_extract(e.value, '$.traceback')
+  FROM json_each(:rows) AS e
+ CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
+ WHERE j.token = json_extract(e.value, '$.token') AND json_extract(e.value, '$.kind') IS NOT NULL;
+UPDATE dutiful.job AS j
+   SET state = 'ready', last_token = j.token, token = NULL, worker = NULL,
+       attempt = j.attempt - e.back, suspect = coalesce(e.suspect, j.suspect),
+       run_at = CASE WHEN e.delay IS NULL THEN j.run_at ELSE :now + e.delay END,
+       ready_seq = CASE WHEN coalesce(e.delay, 0) <= 0 THEN e.seq END
+  FROM (SELECT json_extract(e.value, '$.id') AS id, json_extract(e.value, '$.token') AS token,
+               json_extract(e.value, '$.delay') AS delay, json_extract(e.value, '$.back') AS back,
+               json_extract(e.value, '$.suspect') AS suspect,
+               (SELECT last_value FROM dutiful.ready_seq) - json_array_length(:rows) + e.key + 1 AS seq
+          FROM json_each(:rows) AS e) AS e
+ WHERE j.id = e.id AND j.token = e.token
+RETURNING last_token
+
+-- name: bury_jobs
+-- Ends runs that will not be tried again: they wait for a person, in the table of the dead.
+INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message, traceback)
+SELECT j.id, j.run_no, j.attempt, :now, j.worker, json_extract(e.value, '$.kind'),
+       json_extract(e.value, '$.message'), json_extract(e.value, '$.traceback')
+  FROM json_each(:rows) AS e
+ CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
+ WHERE j.token = json_extract(e.value, '$.token') AND json_extract(e.value, '$.kind') IS NOT NULL;
+INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
+       last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, reason, delivery,
+       task, key, args)
+SELECT j.id, j.lane, :now, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
+       j.run_no, j.attempt, j.epoch, j.args_version, j.crashes, j.crashes_max,
+       json_extract(e.value, '$.reason'), j.delivery, j.task, j.key, j.args
+  FROM json_each(:rows) AS e
+ CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
+ WHERE j.token = json_extract(e.value, '$.token');
+DELETE FROM dutiful.job
+ WHERE (id, token) IN (SELECT json_extract(e.value, '$.id'), json_extract(e.value, '$.token')
+                         FROM json_each(:rows) AS e)
+RETURNING token
+
+-- name: who_holds
+-- Read-back by token: what became of runs whose ending got no answer.
+SELECT r.id, r.token, j.state, j.token, j.last_token,
+       (SELECT x.last_token FROM dutiful.dead AS x WHERE x.id = r.id),
+       (SELECT h.last_token FROM dutiful.history AS h
+         WHERE h.id = r.id ORDER BY h.finished_at DESC LIMIT 1)
+  FROM (SELECT json_extract(e.value, '$.id') AS id, json_extract(e.value, '$.token') AS token
+          FROM json_each(:rows) AS e) AS r
+  LEFT JOIN dutiful.job AS j ON j.id = r.id

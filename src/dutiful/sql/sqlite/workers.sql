@@ -1,0 +1,66 @@
+-- name: beat
+-- Says that these workers (one process and its children) live. Demands that nobody marked them
+-- gone: who gets no row must stop and register anew. Tells whether suspects wait.
+UPDATE dutiful.worker
+   SET beat_at = :now, marks = coalesce(:marks, marks)
+ WHERE id IN (SELECT e.value FROM json_each(:ids) AS e) AND gone_at IS NULL
+RETURNING id, EXISTS (SELECT 1 FROM dutiful.job AS j
+                       WHERE j.suspect AND j.ready_seq IS NOT NULL AND j.state = 'ready'),
+          (SELECT count(*) FROM dutiful.lane AS l WHERE l.app = dutiful_worker.app)
+
+-- name: mark_gone
+-- Ends a worker's row: it left by itself, or its living parent reports its death.
+UPDATE dutiful.worker SET gone_at = :now, gone_how = :how
+ WHERE id = :id AND gone_at IS NULL
+RETURNING id
+
+-- name: bury_workers
+-- Marks workers gone whose beat is older than their lease, or whose process is known to be dead
+-- (:dead: the kernel freed its lock).
+UPDATE dutiful.worker SET gone_at = :now, gone_how = 'lapsed'
+ WHERE gone_at IS NULL
+   AND (beat_at < :now - lease OR id IN (SELECT e.value FROM json_each(:dead) AS e))
+RETURNING id, host, file
+
+-- name: lapse_jobs
+-- Takes back running jobs of workers that are gone or have no row. A lapse in company charges nobody
+-- and makes each begun job a suspect; alone and reported by its parent (or lost too often) it is a
+-- crash, and the last one of the budget makes the job dead. :recorded are workers whose record of
+-- begun jobs could be read, :begun the jobs in them: the others of those workers had not begun.
+CREATE TEMP TABLE IF NOT EXISTS dutiful_lost (id TEXT PRIMARY KEY, run_no, attempt, charged, alone, begun, last, place);
+DELETE FROM temp.dutiful_lost;
+INSERT INTO temp.dutiful_lost
+SELECT j.id, j.run_no, j.attempt - 1,
+       coalesce(w.alone AND (w.gone_how = 'reported' OR j.losses >= 10), 0),
+       coalesce(w.alone, 0),
+       coalesce(w.gone_how, '') <> 'left' AND NOT (
+         j.worker IN (SELECT e.value FROM json_each(:recorded) AS e)
+         AND j.id NOT IN (SELECT e.value FROM json_each(:begun) AS e)),
+       coalesce(w.alone AND (w.gone_how = 'reported' OR j.losses >= 10), 0)
+         AND j.crashes + 1 >= j.crashes_max,
+       row_number() OVER (ORDER BY j.ready_seq)
+  FROM dutiful.job AS j LEFT JOIN dutiful.worker AS w ON w.id = j.worker
+ WHERE j.state = 'running' AND (w.id IS NULL OR w.gone_at IS NOT NULL)
+   AND (:only IS NULL OR j.worker = :only)
+ LIMIT 1000;
+UPDATE dutiful.ready_seq SET last_value = last_value + (SELECT count(*) FROM temp.dutiful_lost);
+UPDATE dutiful.job AS j
+   SET state = 'ready', last_token = j.token, token = NULL, worker = NULL,
+       attempt = j.attempt - 1, suspect = j.suspect OR l.begun, crashes = j.crashes + l.charged,
+       losses = j.losses + (l.alone AND NOT l.charged),
+       ready_seq = (SELECT last_value FROM dutiful.ready_seq) - l.place + 1
+  FROM temp.dutiful_lost AS l
+ WHERE j.id = l.id AND NOT l.last;
+INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
+       last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, reason, delivery,
+       task, key, args)
+SELECT j.id, j.lane, :now, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
+       j.run_no, j.attempt - 1, j.epoch, j.args_version, j.crashes + 1, j.crashes_max, 'poison',
+       j.delivery, j.task, j.key, j.args
+  FROM temp.dutiful_lost AS l CROSS JOIN dutiful.job AS j ON j.id = l.id
+ WHERE l.last;
+DELETE FROM dutiful.job WHERE id IN (SELECT l.id FROM temp.dutiful_lost AS l WHERE l.last);
+INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, kind, message)
+SELECT l.id, l.run_no, l.attempt, :now, 'WorkerLost', 'the worker died or fell silent in this run'
+  FROM temp.dutiful_lost AS l WHERE l.begun OR l.last;
+SELECT l.id, l.run_no, l.begun OR l.last, l.last FROM temp.dutiful_lost AS l
