@@ -12,21 +12,21 @@ import json
 import os
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from devtools import environments, needs, pythons
 from devtools.environments import Environment
 from devtools.places import ROOT, say
 
 NOTHING_RAN = 5  # pytest's exit code for an empty selection
-INTERRUPTED = 130
-REPORT = "DUTIFUL_TEST_REPORT"  # where the conftest writes what came of a run
-STOP_GRACE_S = 60
+REPORT = "DUTIFUL_TEST_REPORT"  # the number of a pipe into which the conftest writes what came of a run
+INTERRUPT_GRACE_S = 15.0
+STOP_GRACE_S = 30.0
 
 # What the newest Python runs unless --full-python asks for all: quick, and broad.
 SELECTION_FOR_NEWEST = ("tests/unit", "tests/contract", "tests/house")
@@ -44,10 +44,11 @@ class Tally:
     lacking: dict[str, int] = field(default_factory=dict)  # by need, how many tests were skipped
     failures: list[str] = field(default_factory=list)  # the steps that did not succeed
 
-    def add(self, report: Path) -> None:
-        if not report.exists() or not report.read_text():
+    def add(self, report: str) -> None:
+        """Takes in what the conftest wrote; nothing, if pytest did not get that far."""
+        if not report:
             return
-        counts = json.loads(report.read_text())
+        counts = json.loads(report)
         self.passed += counts["passed"]
         self.failed += counts["failed"]
         self.skipped += counts["skipped"]
@@ -62,7 +63,7 @@ def run(environment: Environment, arguments: Sequence[str]) -> int:
     selection = [argument for argument in arguments if argument not in own]
     began = time.monotonic()
     tally = Tally()
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, _terminated)
 
     environment = environments.ready(environment, "dev")
     if not selection:
@@ -80,7 +81,7 @@ def check(environment: Environment, *, house: bool) -> int:
     """ruff, mypy, and if asked the house tests; returns 0 if all are content."""
     steps = [
         [environment.program("ruff"), "check", "--quiet", "--output-format=concise", "."],
-        [environment.program("ruff"), "format", "--check", "--quiet", "."],
+        [environment.program("ruff"), "format", "--check", "--quiet", "--output-format=concise", "."],
         [environment.program("mypy"), "--no-error-summary"],
     ]
     if house:
@@ -133,10 +134,14 @@ def _pytest(
     environment: Environment, arguments: Sequence[str], tally: Tally, title: str, *, may_be_empty: bool
 ) -> None:
     say(f"pytest on {title}: {' '.join(arguments)}")
-    with tempfile.NamedTemporaryFile(prefix="dutiful-report-", suffix=".json") as report:
-        os.environ[REPORT] = report.name
-        code = _call([str(environment.python), "-m", "pytest", *arguments])
-        tally.add(Path(report.name))
+    reader, writer = os.pipe()
+    with open(reader) as report:
+        try:
+            command = [str(environment.python), "-m", "pytest", *arguments]
+            code = _call(command, pass_fds=(writer,), env={**os.environ, REPORT: str(writer)})
+        finally:
+            os.close(writer)
+        tally.add(report.read())
     if code == NOTHING_RAN and may_be_empty:
         return
     if code != 0:
@@ -179,19 +184,31 @@ def _take_marks(arguments: Sequence[str]) -> tuple[list[str], str]:
     return rest, marks
 
 
-def _call(command: Sequence[str]) -> int:
-    """Runs a step; a Ctrl-C or SIGTERM for us ends it in order before it ends us."""
-    process = subprocess.Popen(command, cwd=ROOT)
+def _call(command: Sequence[str], **options: Any) -> int:
+    """Runs a step. A Ctrl-C reaches it too, a SIGTERM is passed on: it ends in order before we do."""
+    process = subprocess.Popen(command, cwd=ROOT, **options)
     try:
         return process.wait()
+    except Terminated:
+        _end(process, first_wait_s=0)
+        raise
     except KeyboardInterrupt:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_GRACE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        _end(process, first_wait_s=INTERRUPT_GRACE_S)
         raise
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _end(process: subprocess.Popen[bytes], first_wait_s: float) -> None:
+    for wait_s, then in ((first_wait_s, process.terminate), (STOP_GRACE_S, process.kill)):
+        try:
+            process.wait(wait_s)
+            return
+        except subprocess.TimeoutExpired:
+            then()
+
+
+class Terminated(KeyboardInterrupt):
+    """We were sent a SIGTERM, which our steps were not."""
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise Terminated

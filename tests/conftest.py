@@ -7,6 +7,7 @@ breaks a server takes `own_pg_server`. `redis_url` is a Redis that is emptied fo
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import itertools
 import json
@@ -18,6 +19,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -32,7 +34,9 @@ settings.register_profile("dutiful", deadline=None, print_blob=True)
 settings.load_profile("dutiful")
 
 SHARED = pytest.StashKey[SharedPostgres]()
+REPORT = pytest.StashKey[int]()  # the pipe to `./dev test`
 names = itertools.count(1)
+worker_pids: list[int] = []
 
 
 # Databases
@@ -135,7 +139,9 @@ def chromium() -> Path:
 def pytest_configure(config: pytest.Config) -> None:
     if _is_worker(config):
         return
-    _end_with_parent()
+    if report := os.environ.pop("DUTIFUL_TEST_REPORT", None):
+        config.stash[REPORT] = int(report)
+        _end_with_parent()
     signal.signal(signal.SIGTERM, _interrupt)
     if POSTGRES.here() is not None:
         shared = config.stash[SHARED] = SharedPostgres()
@@ -169,6 +175,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             _require(need)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodeready(node: Any) -> None:
+    """xdist has started a worker."""
+    worker_pids.append(node.gateway._io.popen.pid)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says what was skipped by name, and hands the numbers to `./dev test`."""
     stats = terminalreporter.stats
@@ -178,13 +190,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if found := LACKING.search(reason):
             need = next(need for need in NEEDS if need.title == found.group(1))
             lacking[need.name] = lacking.get(need.name, 0) + 1
-    path = os.environ.get("DUTIFUL_TEST_REPORT")
-    if path:
+    pipe = terminalreporter.config.stash.get(REPORT, None)
+    if pipe is not None:
         number = {
             outcome: len(stats.get(outcome, ())) for outcome in ("passed", "failed", "error", "skipped")
         }
         number["failed"] += number.pop("error")
-        Path(path).write_text(json.dumps({**number, "lacking": lacking}))
+        os.write(pipe, json.dumps({**number, "lacking": lacking}).encode())
 
 
 def _require(need: Need) -> Path:
@@ -204,11 +216,15 @@ def _is_worker(config: pytest.Config) -> bool:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """SIGTERM ends a run as Ctrl-C does: fixtures and the server are taken down in order."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for pid in worker_pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGINT)
     raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:
     """A `./dev test` that is killed takes its pytest along (Linux)."""
-    if sys.platform == "linux" and "DUTIFUL_TEST_REPORT" in os.environ:
+    if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
