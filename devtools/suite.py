@@ -29,7 +29,7 @@ INTERRUPT_GRACE_S = 15.0
 STOP_GRACE_S = 30.0
 
 # What the newest Python runs unless --full-python asks for all: quick, and broad.
-SELECTION_FOR_NEWEST = ("tests/unit", "tests/contract", "tests/house")
+SELECTION_FOR_NEWEST = ("tests/unit", "tests/contract", "tests/house/test_imports.py")
 QUICK = "not (serial or postgres or redis or chromium)"
 SIDE_BY_SIDE = ("--dist", "loadfile")
 
