@@ -1,0 +1,55 @@
+"""One measurement in a process of its own: ``python -m bench.child NAME METHOD JSON FOLDER``.
+
+Its last line of output is JSON, ``{"value": …}`` or ``{"problem": "…"}``. Sizes come as seconds, and become
+jobs by the rate that the subject expects of itself, so that a slow system is not asked for minutes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from bench.contestants import BY_NAME
+from bench.subject import NotMeasured, Place, Subject
+
+JOBS_MIN = 100
+
+
+def measure(subject: Subject, method: str, options: dict[str, Any]) -> Any:
+    """Call one method of ``subject``; rates are jobs a second."""
+    if method in ("enqueue_one", "enqueue_bulk", "drain"):
+        jobs = max(JOBS_MIN, int(subject.rates[method] * options["seconds"]))
+        return jobs / getattr(subject, method)(jobs)
+    if method == "latency":
+        return subject.latency(options["jobs"])
+    if method == "idle":
+        return dataclasses.asdict(subject.idle(options["seconds"]))
+    if method == "held":
+        jobs = max(JOBS_MIN, int(subject.rates["drain"] * options["seconds"]))
+        return dataclasses.asdict(subject.held(jobs, options["churn"], options["budget_s"]))
+    raise ValueError(method)
+
+
+def main(name: str, method: str, options: str, folder: str) -> None:
+    answer: dict[str, Any]
+    try:
+        subject = BY_NAME[name].load()(Place.from_environment(Path(folder)))
+        subject.prepare()
+        answer = {"value": measure(subject, method, json.loads(options))}
+    except NotMeasured as reason:
+        answer = {"problem": str(reason)}
+    except ImportError as error:
+        traceback.print_exc()
+        answer = {"problem": f"not installed ({error.name})"}
+    except Exception as error:
+        traceback.print_exc()
+        answer = {"problem": f"failed: {type(error).__name__}: {error}"}
+    print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

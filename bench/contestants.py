@@ -1,0 +1,78 @@
+"""Who takes part: a name, the class that measures it, and what must be installed for it.
+
+Nothing is imported here but names, since a peer's module needs its package and its store's URL.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass, field
+
+from bench.subject import Store, Subject
+
+FLOOR, OURS = "floor", "ours"
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """``plays`` names the role in the table: ``floor``, ``ours`` or the peer's own name."""
+
+    name: str
+    plays: str
+    store: Store
+    where: str
+    needs: tuple[str, ...] = field(default=())
+
+    def available(self) -> bool:
+        """Whether all that it needs is installed; imports nothing."""
+        return all(_found(module) for module in self.needs)
+
+    def load(self) -> type[Subject]:
+        """Its class; raises ImportError where a package is missing."""
+        module, _, attribute = self.where.partition(":")
+        loaded: type[Subject] = getattr(importlib.import_module(module), attribute)
+        return loaded
+
+    @property
+    def is_peer(self) -> bool:
+        return self.plays not in (FLOOR, OURS)
+
+    def measured_on(self, engine: str) -> bool:
+        """Whether it stands in the table of ``engine``; Redis's clients in that of our server engine."""
+        return self.store == engine or (self.store == "redis" and engine == "postgres")
+
+
+def _found(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # its package is missing
+        return False
+
+
+CONTESTANTS = (
+    Contestant("floor-postgres", FLOOR, "postgres", "bench.floors.postgres:Floor", ("psycopg",)),
+    Contestant("floor-sqlite", FLOOR, "sqlite", "bench.floors.sqlite:Floor"),
+    Contestant(
+        "ours-postgres",
+        OURS,
+        "postgres",
+        "bench.ours:OnPostgres",
+        ("dutiful.app", "dutiful.worker", "psycopg"),
+    ),
+    Contestant("ours-sqlite", OURS, "sqlite", "bench.ours:OnSqlite", ("dutiful.app", "dutiful.worker")),
+    Contestant(
+        "procrastinate",
+        "procrastinate",
+        "postgres",
+        "bench.peers.procrastinate:Peer",
+        ("procrastinate", "psycopg_pool"),
+    ),
+    Contestant("pgqueuer", "pgqueuer", "postgres", "bench.peers.pgqueuer:Peer", ("pgqueuer", "asyncpg")),
+    Contestant("huey", "huey", "sqlite", "bench.peers.huey:Peer", ("huey",)),
+    Contestant("celery", "celery", "redis", "bench.peers.celery:Peer", ("celery", "redis")),
+    Contestant("dramatiq", "dramatiq", "redis", "bench.peers.dramatiq:Peer", ("dramatiq", "redis")),
+)
+
+BY_NAME = {contestant.name: contestant for contestant in CONTESTANTS}
+PEERS = tuple(contestant.name for contestant in CONTESTANTS if contestant.is_peer)

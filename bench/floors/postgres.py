@@ -1,0 +1,116 @@
+"""The floor on PostgreSQL: psycopg, one connection, dutiful's statements prepared, no framework.
+
+A drain claims 100 by ``claim_jobs`` from its mark, ends them by ``complete_jobs``, each committed by itself,
+and begins again. One at a time is the prepared ``enqueue_job``; bulk is COPY into the same table and its
+indexes. A start latency is a bare NOTIFY round trip between two processes (``bell_postgres``).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import closing
+from typing import Any
+
+import psycopg
+
+from bench.floors import rows
+from bench.floors.bell_postgres import Bell
+from bench.floors.rows import copied, endings, singles
+from bench.snapshots import held_snapshot
+from bench.subject import Held, Subject
+from dutiful.engines.postgres import SESSION, PostgresEngine
+from dutiful.operations.enqueue import COPY_COLUMNS
+from dutiful.sql.render import render
+
+PLANNED = {**SESSION, "enable_sort": "off", "enable_bitmapscan": "off"}
+"""Dutiful's session settings, and those that keep a claim on its index whatever the statistics say: a plan
+with a sort reads the whole lane for a batch of a hundred (8 ms instead of 1), and a floor must not."""
+
+SLICE = 30_000  # jobs stored at a time during a churn
+WARM = 10
+
+
+class Floor(Subject):
+    name = "floor-postgres"
+    store = "postgres"
+    rates = {"enqueue_one": 2_500, "enqueue_bulk": 50_000, "drain": 15_000}
+
+    def prepare(self) -> None:
+        with closing(PostgresEngine(self.place.url)) as engine:
+            engine.migrate()
+        options = " ".join(f"-c {name}={value}" for name, value in PLANNED.items())
+        self.connection: psycopg.Connection[Any] = psycopg.connect(
+            self.place.url,
+            autocommit=True,
+            prepare_threshold=0,
+            options=options,
+            cursor_factory=psycopg.RawCursor,
+        )
+        self._run("add_lanes", rows.LANE)
+        [(self.lane, _)] = self._run("place_of_lane", rows.PLACE)
+        self.mark = self.horizon = 0
+
+    def enqueue_one(self, jobs: int) -> float:
+        for row in singles(WARM):
+            self._run("enqueue_job", row)
+        stored = singles(jobs)
+        began = time.perf_counter()
+        for row in stored:
+            self._run("enqueue_job", row)
+        return time.perf_counter() - began
+
+    def enqueue_bulk(self, jobs: int) -> float:
+        self._copy(copied(WARM, self.lane, COPY_COLUMNS))
+        stored = copied(jobs, self.lane, COPY_COLUMNS)
+        began = time.perf_counter()
+        self._copy(stored)
+        return time.perf_counter() - began
+
+    def drain(self, jobs: int) -> float:
+        self._copy(copied(jobs, self.lane, COPY_COLUMNS))
+        began = time.perf_counter()
+        self._drain(jobs)
+        return time.perf_counter() - began
+
+    def held(self, jobs: int, churn: int, budget_s: float) -> Held:
+        began, churned = time.monotonic(), 0
+        with held_snapshot(self.place.url):
+            while churned < churn and time.monotonic() - began < budget_s:
+                part = min(SLICE, churn - churned)
+                self.drain(part)
+                churned += part
+            return Held(jobs / self.drain(jobs), churned)
+
+    def latency(self, jobs: int) -> list[float]:
+        return Bell(self.place).latency(jobs)
+
+    def _drain(self, jobs: int) -> None:
+        """Claim and complete until ``jobs`` are done; the mark moves as dutiful's workers move theirs."""
+        left = jobs
+        while left:
+            claim = {
+                "worker": rows.WORKER,
+                "lanes": json.dumps([{"lane": self.lane, "mark": self.mark}]),
+                "known": rows.KNOWN,
+                "n": rows.BATCH,
+                "promote": False,
+            }
+            found = self._run("claim_jobs", claim)
+            claimed = [row for row in found if row[rows.ID] is not None]
+            assert claimed, f"{left} jobs cannot be claimed"
+            self.mark = max(self.mark, min(self.horizon, max(row[rows.READY_SEQ] for row in claimed)))
+            self.horizon = found[0][rows.HORIZON]
+            assert len(self._run("complete_jobs", {"rows": endings(claimed)})) == len(claimed)
+            left -= len(claimed)
+
+    def _copy(self, stored: list[tuple[Any, ...]]) -> None:
+        text, _ = render("postgres", "copy_jobs", "dollar").parts[0]
+        with self.connection.cursor() as cursor, cursor.copy(text.encode()) as copy:
+            for row in stored:
+                copy.write_row(row)
+
+    def _run(self, name: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
+        text, names = render("postgres", name, "dollar").parts[0]
+        cursor = self.connection.execute(text.encode(), [params[each] for each in names], binary=True)
+        return cursor.fetchall() if cursor.description else []

@@ -1,0 +1,121 @@
+"""What is measured: each row of the table, the call that gives it, and the target it has.
+
+A *call* is one child process (``enqueue_one``, ``drain``, …) and may fill several rows: a latency run gives
+its p50 and its p99. Rows exist per engine, because PostgreSQL and SQLite have floors and peers of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.targets import Target
+
+CALLS = ("enqueue_one", "enqueue_bulk", "drain", "latency", "held", "idle")
+ENGINES = ("postgres", "sqlite")
+
+EVERY_OTHER_PEER = 8.0
+PGQUEUER = 2.0
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One row. ``pick`` takes its figure out of what the call returned; None where it has none."""
+
+    engine: str
+    name: str
+    title: str
+    unit: str
+    call: str
+    pick: Callable[[Any], float | None]
+    target: Target | None = None
+    peer_targets: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        return f"{self.engine}.{self.name}"
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least ``share`` of the values do not exceed (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def _rate(value: Any) -> float:
+    return float(value)
+
+
+def _p50(value: Any) -> float:
+    return 1_000 * percentile(value, 0.50)
+
+
+def _p99(value: Any) -> float:
+    return 1_000 * percentile(value, 0.99)
+
+
+def _queries(value: Any) -> float | None:
+    return None if value["queries_per_s"] is None else float(value["queries_per_s"])
+
+
+def _cpu(value: Any) -> float:
+    return float(value["cpu_percent"])
+
+
+def _held(value: Any) -> float:
+    return float(value["jobs_per_s"])
+
+
+POSTGRES_PEERS = {
+    "pgqueuer": PGQUEUER,
+    "procrastinate": EVERY_OTHER_PEER,
+    "celery": EVERY_OTHER_PEER,
+    "dramatiq": EVERY_OTHER_PEER,
+}
+SQLITE_PEERS = {"huey": EVERY_OTHER_PEER}
+FRESH_SHARE = "held_share"  # held ÷ fresh, made of two other rows, so no call gives it
+
+OF_FLOOR = Target("ratio", "≥", 0.7)
+CPU = Target("ours", "≤", 0.5)
+
+MEASURES = (
+    Measure("postgres", "enqueue_one", "enqueue, one at a time", "jobs/s", "enqueue_one", _rate, OF_FLOOR),
+    Measure("postgres", "enqueue_bulk", "enqueue, in bulk", "jobs/s", "enqueue_bulk", _rate, OF_FLOOR),
+    Measure(
+        "postgres", "drain", "drain", "jobs/s", "drain", _rate, Target("ratio", "≥", 0.4, 0.6), POSTGRES_PEERS
+    ),
+    Measure("postgres", "held_drain", "drain, held snapshot", "jobs/s", "held", _held),
+    Measure("postgres", FRESH_SHARE, "held ÷ fresh drain", "%", "held", _held, Target("ours", "≥", 80, 90)),
+    Measure(
+        "postgres", "latency_p50", "start latency, p50", "ms", "latency", _p50, Target("above floor", "≤", 3)
+    ),
+    Measure(
+        "postgres", "latency_p99", "start latency, p99", "ms", "latency", _p99, Target("above floor", "≤", 15)
+    ),
+    Measure(
+        "postgres", "idle_queries", "idle worker, queries", "1/s", "idle", _queries, Target("ours", "≤", 2)
+    ),
+    Measure("postgres", "idle_cpu", "idle worker, CPU", "% core", "idle", _cpu, CPU),
+    Measure("sqlite", "enqueue_one", "enqueue, one at a time", "jobs/s", "enqueue_one", _rate, OF_FLOOR),
+    Measure("sqlite", "enqueue_bulk", "enqueue, in bulk", "jobs/s", "enqueue_bulk", _rate, OF_FLOOR),
+    Measure("sqlite", "drain", "drain", "jobs/s", "drain", _rate, Target("ratio", "≥", 0.4), SQLITE_PEERS),
+    Measure("sqlite", "latency_p50", "start latency, p50", "ms", "latency", _p50),
+    Measure("sqlite", "latency_p99", "start latency, p99", "ms", "latency", _p99),
+    Measure("sqlite", "idle_cpu", "idle worker, CPU", "% core", "idle", _cpu, CPU),
+)
+
+
+def chosen(engines: Sequence[str], names: Sequence[str]) -> list[Measure]:
+    """The rows of these engines whose call, name or key begins with one of ``names``; all without names."""
+    return [
+        measure
+        for measure in MEASURES
+        if measure.engine in engines
+        and (not names or any(candidate.startswith(name) for name in names for candidate in _names(measure)))
+    ]
+
+
+def _names(measure: Measure) -> tuple[str, ...]:
+    return measure.name, measure.key, measure.call

@@ -1,0 +1,95 @@
+"""What a run has found so far, and the figures made of it: medians with their range, ratios, JSON."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bench.calls import Outcome
+from bench.contestants import FLOOR, OURS, Contestant
+from bench.measures import FRESH_SHARE, Measure
+
+Cell = tuple[str, str, str]  # engine, who plays, call
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The median of the rounds, their lowest and highest, or why there is none."""
+
+    median: float | None = None
+    low: float | None = None
+    high: float | None = None
+    problem: str | None = None
+
+    @classmethod
+    def of(cls, values: Sequence[float], problem: str | None = None) -> Figure:
+        if not values:
+            return cls(problem=problem)
+        return cls(statistics.median(values), min(values), max(values))
+
+
+@dataclass
+class Results:
+    """Outcomes by engine, contestant and call, in the order they came."""
+
+    outcomes: dict[Cell, list[Outcome]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, engine: str, contestant: Contestant, call: str, outcome: Outcome) -> None:
+        self.outcomes[engine, contestant.plays, call].append(outcome)
+
+    def figure(self, measure: Measure, who: str) -> Figure:
+        """The figure of one row for the floor, for ours or for a peer."""
+        if measure.name == FRESH_SHARE:
+            return self._fresh_share(measure, who)
+        return self._figure(measure.engine, who, measure)
+
+    def ratio(self, measure: Measure, other: str) -> float | None:
+        """Ours ÷ the other's, as rates; for times and costs too, so that less than 1 is better there."""
+        ours, theirs = self.figure(measure, OURS).median, self.figure(measure, other).median
+        return None if ours is None or not theirs else ours / theirs
+
+    def note(self, measure: Measure, who: str) -> str | None:
+        """What a reader must know about a cell: a churn that was cut short."""
+        if measure.call != "held" or measure.name == FRESH_SHARE:
+            return None
+        churned = [o.value["churned"] for o in self.outcomes[measure.engine, who, "held"] if o.value]
+        return f"after {min(churned):,} jobs" if churned else None
+
+    def as_json(self, measures: Sequence[Measure], peers: Sequence[str]) -> list[dict[str, object]]:
+        """The rows as ``--json`` writes them; where a figure is missing stands the reason, or null."""
+        return [
+            {
+                "name": measure.key,
+                "unit": measure.unit,
+                "ours": self._plain(measure, OURS),
+                "floor": self._plain(measure, FLOOR),
+                "ratio": self.ratio(measure, FLOOR),
+                "target": str(measure.target) if measure.target else None,
+                "peers": {
+                    peer: self._plain(measure, peer)
+                    for peer in peers
+                    if (measure.engine, peer, measure.call) in self.outcomes
+                },
+            }
+            for measure in measures
+        ]
+
+    def _plain(self, measure: Measure, who: str) -> float | str | None:
+        figure = self.figure(measure, who)
+        return figure.problem if figure.median is None else figure.median
+
+    def _figure(self, engine: str, who: str, measure: Measure) -> Figure:
+        outcomes = self.outcomes.get((engine, who, measure.call), [])
+        picked = [measure.pick(outcome.value) for outcome in outcomes if outcome.value is not None]
+        problems = [outcome.problem for outcome in outcomes if outcome.problem]
+        return Figure.of([value for value in picked if value is not None], problems[0] if problems else None)
+
+    def _fresh_share(self, measure: Measure, who: str) -> Figure:
+        """Held ÷ fresh in %. Both are medians, since rates of one layout move from run to run."""
+        held = self._figure(measure.engine, who, measure)
+        fresh = [o.value for o in self.outcomes.get((measure.engine, who, "drain"), []) if o.value]
+        if held.median is None or not fresh:
+            return Figure(problem=held.problem)
+        return Figure.of([100 * held.median / statistics.median(fresh)])

@@ -1,0 +1,133 @@
+"""The order of things: rounds, in each of them every call, in each of them every contestant in turn.
+
+Interleaving spreads the machine's moods over all; who goes first changes from round to round. Idle workers
+are measured once, all at the same time, because they do nothing. Calls of a churned store come last.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from bench.calls import Outcome, call
+from bench.contestants import CONTESTANTS, OURS, Contestant
+from bench.measures import CALLS, Measure
+from bench.results import Results
+from bench.servers import Servers
+from bench.sizes import Sizes
+
+HELD_CHURN_S = 180.0  # what dutiful and its floor may take for their churn
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run: which rows, which peers, how large."""
+
+    measures: Sequence[Measure]
+    peers: Sequence[str]
+    sizes: Sizes
+
+    def calls(self, engine: str) -> list[str]:
+        """The calls that these rows need; a share of the fresh drain needs a fresh drain."""
+        needed = {measure.call for measure in self.measures if measure.engine == engine}
+        if "held" in needed:
+            needed.add("drain")
+        return [name for name in CALLS if name in needed]
+
+    def engines(self) -> list[str]:
+        return list(dict.fromkeys(measure.engine for measure in self.measures))
+
+    def contestants(self, engine: str, method: str) -> list[Contestant]:
+        return [
+            contestant
+            for contestant in CONTESTANTS
+            if contestant.measured_on(engine)
+            and (not contestant.is_peer or contestant.name in self.peers)
+            and (method != "held" or contestant.store == "postgres")
+            and (method != "held" or not contestant.is_peer or self.sizes.held_peers_s > 0)
+        ]
+
+    def options(self, contestant: Contestant, method: str) -> dict[str, Any]:
+        budget_s = self.sizes.held_peers_s if contestant.is_peer else HELD_CHURN_S
+        if method == "held":
+            return {"seconds": self.sizes.seconds, "churn": self.sizes.held_churn, "budget_s": budget_s}
+        if method == "latency":
+            return {"jobs": self.sizes.latency_jobs}
+        return {"seconds": self.sizes.idle_s if method == "idle" else self.sizes.seconds}
+
+
+def run(plan: Plan) -> Results:
+    """Carry the plan out, saying on standard error how far it is."""
+    results = Results()
+    began = time.monotonic()
+    with Servers() as servers:
+        for number in range(plan.sizes.rounds):
+            for engine in plan.engines():
+                for method in plan.calls(engine):
+                    if method == "idle" or (method == "held" and number >= plan.sizes.held_rounds):
+                        continue
+                    for contestant in turned(plan.contestants(engine, method), number):
+                        outcome = _measure(servers, plan, contestant, method)
+                        results.add(engine, contestant, method, outcome)
+                        heading = f"{time.monotonic() - began:5.0f} s  round {number + 1}/{plan.sizes.rounds}"
+                        say(
+                            f"{heading}  {engine:<9}{method:<13}{contestant.name:<15}{brief(method, outcome)}"
+                        )
+        for engine, contestant, outcome in _idle(servers, plan):
+            results.add(engine, contestant, "idle", outcome)
+            say(f"{time.monotonic() - began:5.0f} s  {'':<10} {engine:<9}idle         {contestant.name:<15}"
+                f"{brief('idle', outcome)}")  # fmt: skip
+    return results
+
+
+def turned(contestants: Sequence[Contestant], by: int) -> list[Contestant]:
+    """The same in turn, beginning with another one in each round."""
+    start = by % max(1, len(contestants))
+    return [*contestants[start:], *contestants[:start]]
+
+
+def _measure(servers: Servers, plan: Plan, contestant: Contestant, method: str) -> Outcome:
+    options = plan.options(contestant, method)
+    return call(servers, contestant, method, options, plan.sizes.timeout_s + options.get("budget_s", 0))
+
+
+def _idle(servers: Servers, plan: Plan) -> Iterator[tuple[str, Contestant, Outcome]]:
+    asked = [
+        (engine, contestant)
+        for engine in plan.engines()
+        if "idle" in plan.calls(engine)
+        for contestant in plan.contestants(engine, "idle")
+    ]
+    with ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
+        pending = [pool.submit(_measure, servers, plan, contestant, "idle") for _, contestant in asked]
+        for (engine, contestant), outcome in zip(asked, pending, strict=True):
+            yield engine, contestant, outcome.result()
+
+
+def brief(method: str, outcome: Outcome) -> str:
+    """One outcome in a few words."""
+    if outcome.problem:
+        return outcome.problem
+    if method == "latency":
+        waits = sorted(outcome.value)
+        return f"median {1_000 * waits[len(waits) // 2]:.2f} ms, worst {1_000 * waits[-1]:.2f} ms"
+    if method == "idle":
+        queries = outcome.value["queries_per_s"]
+        counted = "" if queries is None else f", {queries:.1f} queries/s"
+        return f"{outcome.value['cpu_percent']:.2f} % of a core{counted}"
+    if method == "held":
+        return f"{outcome.value['jobs_per_s']:,.0f}/s after {outcome.value['churned']:,} jobs"
+    return f"{outcome.value:,.0f}/s"
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def ours_is_there() -> bool:
+    """Whether dutiful itself can be measured."""
+    return any(contestant.plays == OURS and contestant.available() for contestant in CONTESTANTS)

@@ -1,0 +1,52 @@
+"""How long to measure: ``--quick`` takes about a minute, the default some minutes, ``--full`` an hour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """``seconds`` is how long one enqueue or drain should take, by the rate each system expects of itself."""
+
+    rounds: int
+    seconds: float
+    latency_jobs: int
+    idle_s: float
+    held_rounds: int
+    held_churn: int
+    held_peers_s: float
+    """How long a peer may churn; slower ones than 300,000 jobs in that time are shown with their number."""
+    timeout_s: float
+
+
+QUICK = Sizes(
+    rounds=1,
+    seconds=0.5,
+    latency_jobs=40,
+    idle_s=4,
+    held_rounds=1,
+    held_churn=20_000,
+    held_peers_s=0,
+    timeout_s=60,
+)
+DEFAULT = Sizes(
+    rounds=3,
+    seconds=1.5,
+    latency_jobs=100,
+    idle_s=10,
+    held_rounds=1,
+    held_churn=300_000,
+    held_peers_s=10,
+    timeout_s=240,
+)
+FULL = Sizes(
+    rounds=5,
+    seconds=5,
+    latency_jobs=300,
+    idle_s=60,
+    held_rounds=3,
+    held_churn=300_000,
+    held_peers_s=1_200,
+    timeout_s=1_800,
+)

@@ -1,0 +1,90 @@
+"""What every contestant can do: dutiful, the floors and the peers alike.
+
+A subject is made in a process of its own for each call, on an empty store, so that nothing leaks from one
+measurement into the next. Its methods return plain numbers; what may go wrong is raised and shown in the
+table as text.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+Store = Literal["postgres", "sqlite", "redis"]
+
+URL_VARIABLE = "DUTIFUL_BENCH_URL"
+
+
+class NotMeasured(Exception):
+    """The subject has nothing of this kind: no queries to count, no task body to wait for."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a call finds its empty store, and a folder for what it writes beside it."""
+
+    url: str
+    folder: Path
+
+    @classmethod
+    def from_environment(cls, folder: Path) -> Place:
+        return cls(url=os.environ[URL_VARIABLE], folder=folder)
+
+
+@dataclass(frozen=True)
+class Idle:
+    """What an idle worker costs. ``queries_per_s`` is None where the store does not count them."""
+
+    queries_per_s: float | None
+    cpu_percent: float
+
+
+@dataclass(frozen=True)
+class Held:
+    """A drain while another session holds an old snapshot open, after ``churned`` jobs came and went."""
+
+    jobs_per_s: float
+    churned: int
+
+
+class Subject(ABC):
+    """One contestant. ``rates`` are the jobs a second to expect; they fix sizes, and are no result."""
+
+    name: ClassVar[str]
+    store: ClassVar[Store]
+    rates: ClassVar[Mapping[str, float]]
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make tables and connections; not timed."""
+
+    @abstractmethod
+    def enqueue_one(self, jobs: int) -> float:
+        """Seconds to enqueue ``jobs`` jobs, each committed before the next."""
+
+    @abstractmethod
+    def enqueue_bulk(self, jobs: int) -> float:
+        """Seconds to enqueue ``jobs`` jobs by the fastest documented way."""
+
+    @abstractmethod
+    def drain(self, jobs: int) -> float:
+        """Seconds from the first start to the last committed end of jobs stored beforehand."""
+
+    @abstractmethod
+    def latency(self, jobs: int) -> list[float]:
+        """Seconds from each enqueue call to the first line of its body, in a worker that was idle."""
+
+    def idle(self, seconds: float) -> Idle:
+        """What a worker without work costs over ``seconds``."""
+        raise NotMeasured("has no worker")
+
+    def held(self, jobs: int, churn: int, budget_s: float) -> Held:
+        """A drain of ``jobs`` under a held snapshot after ``churn`` jobs, or as many as fit the budget."""
+        raise NotMeasured("has no snapshots")
