@@ -19,7 +19,7 @@ import msgspec
 from .fits import JSON, SINGLE, Fit, Misfit, Unstorable, check_items, key_step, wrong
 from .records import Records
 
-_LISTS = (abc.Sequence, abc.MutableSequence, abc.Collection, abc.Iterable)
+_LISTS = (abc.Sequence, abc.MutableSequence, abc.Collection)
 _ITEMS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     list: ("a list", lambda value: isinstance(value, list)),
     set: ("a set", lambda value: isinstance(value, set)),

@@ -42,7 +42,7 @@ def new_id(now_ms: int, random_bytes: bytes) -> str:
 def _text(sorted_by: int, chance: bytes) -> str:
     """60 bits to sort by, the version between them, 62 bits of chance, the variant before them."""
     first, rest = f"{sorted_by:015x}", chance.hex()
-    return f"{first[:8]}-{first[8:12]}-7{first[12:]}-{'89ab'[chance[0] >> 6]}{rest[1:4]}-{rest[4:]}"
+    return f"{first[:8]}-{first[8:12]}-7{first[12:]}-{'89ab'[chance[0] >> 4 & 3]}{rest[1:4]}-{rest[4:]}"
 
 
 class IdMaker:

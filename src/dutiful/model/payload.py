@@ -12,7 +12,6 @@ hash of the arguments leaves out what equals its default, for the same reasons: 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -22,15 +21,14 @@ import msgspec
 from .annotations import fit
 from .canon import canonical, digest
 from .errors import InvalidTask, PayloadTooLarge, RunError, WrongArgument
-from .fits import Fit, Misfit, Unstorable
+from .fits import Fit, Misfit, Unstorable, check_float
 from .keys import near
+from .records import check_held
 from .signatures import MISSING, Signature, read_signature
-from .wire import decoder, encode, record_type
+from .wire import FAILURES, NO_SUCH_VALUE, decoder, encode, explained, record_type, unwritable
 
 ARGS_BYTES_MAX = 65_536
 RESULT_BYTES_MAX = 65_536
-
-_UNREADABLE = (msgspec.MsgspecError, TypeError, ValueError, RecursionError)
 
 
 class Codec:
@@ -116,15 +114,15 @@ class Codec:
         """Bound arguments as JSON. Raises :class:`PayloadTooLarge` above ``ARGS_BYTES_MAX``."""
         try:
             data = encode(bound)
-        except _UNREADABLE as error:
+        except FAILURES as error:
             self._blame(bound, error)
         if len(data) > ARGS_BYTES_MAX:
             raise PayloadTooLarge(f"The arguments of {self.task}", len(data), ARGS_BYTES_MAX)
         if self._proof:
             try:
                 self._read(data)
-            except _UNREADABLE as error:
-                self._refuse(*_explained(error))
+            except FAILURES as error:
+                self._refuse(*explained(error))
         return data
 
     # ── from JSON ───────────────────────────────────────────────────────────────────────────
@@ -136,12 +134,12 @@ class Codec:
         """
         try:
             stored = self._read(data)
-        except _UNREADABLE as error:
-            field, problem = _explained(error)
+        except FAILURES as error:
+            field, problem = explained(error)
             refusal = WrongArgument(
                 self.task, field, problem, hint="Deploy code that can read it, then: dutiful dead retry ID"
             )
-            where = f"argument {field} {problem}" if field else problem
+            where = f"argument {field} {problem}" if field else problem.removeprefix(NO_SUCH_VALUE)
             refusal.args = (f"Cannot read the stored arguments of {self.task}: {where}.",)
             raise refusal from None
         values = msgspec.structs.asdict(stored)
@@ -196,8 +194,8 @@ class Codec:
         for name, value in bound.items():
             try:
                 encode(value)
-            except _UNREADABLE as found:
-                self._refuse(name, _unwritable(found))
+            except FAILURES as found:
+                self._refuse(name, unwritable(found))
         raise error
 
     def _default_text(self, name: str, one: Fit) -> str | None:
@@ -208,7 +206,7 @@ class Codec:
         try:
             one.check(value)
             return canonical(decoder(self.parameters[name]).decode(encode(value)))
-        except (Misfit, *_UNREADABLE):
+        except (Misfit, *FAILURES):
             return None
 
 
@@ -219,9 +217,10 @@ class _Nothing:
 def _fit(task: str, name: str, annotation: Any) -> Fit:
     try:
         one = fit(annotation)
-        decoder(annotation)
     except Unstorable as refusal:
         raise InvalidTask(f"{task}: parameter {name} {refusal}.") from None
+    try:
+        decoder(annotation)
     except TypeError as error:  # from msgspec, which says it at length
         problem = str(error).partition(" - type `")[0]
         raise InvalidTask(
@@ -241,31 +240,6 @@ def _stored_type(
         raise InvalidTask(f"{task}: its parameters cannot be stored by name: {error}.") from None
 
 
-def _unwritable(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "is nested too deeply, or contains itself"
-    if isinstance(error, UnicodeEncodeError):
-        return "has text with lone surrogates, which is no text in UTF-8"
-    return f"cannot be written as JSON ({error})"
-
-
-_AT = re.compile(r"(?P<problem>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
-_FIELD = re.compile(r"Object (?P<what>missing required|contains unknown) field `(?P<field>.*)`")
-
-
-def _explained(error: Exception) -> tuple[str, str]:
-    """The field and the problem in an error of msgspec's, or of a hook or class called by it."""
-    found = _AT.fullmatch(str(error))
-    assert found is not None
-    path, problem = (found["path"] or "$").rpartition("$")[2].lstrip("."), found["problem"]
-    named = _FIELD.fullmatch(problem)
-    if named is not None:
-        path = f"{path}.{named['field']}".lstrip(".")
-        missing = named["what"] == "missing required"
-        return path, "is missing" if missing else "is unknown to this version of the task"
-    return path, f"{'is no such value' if path else 'no JSON object'}: {problem[:1].lower()}{problem[1:]}"
-
-
 # ── results ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -276,13 +250,19 @@ def encode_result(value: Any, limit: int = RESULT_BYTES_MAX) -> bytes:
     """
     try:
         data = encode(value)
-    except _UNREADABLE as error:
-        raise RunError(
-            f"The result {_unwritable(error)}.", hint="Return plain data, or nothing (result=False)."
-        ) from None
+        if b"null" in data:  # None, or what JSON cannot say and msgspec makes of it
+            check_held(value, _check_finite)
+    except (Misfit, *FAILURES) as error:
+        path, problem = (error.path, error.problem) if isinstance(error, Misfit) else ("", unwritable(error))
+        raise RunError(f"The result{path} {problem}.", hint="Return plain data, or nothing.") from None
     if len(data) > limit:
         raise PayloadTooLarge("The result", len(data), limit)
     return data
+
+
+def _check_finite(value: Any) -> None:
+    if isinstance(value, float):
+        check_float(value)
 
 
 def decode_result(data: bytes, annotation: Any = Any) -> Any:
@@ -292,8 +272,8 @@ def decode_result(data: bytes, annotation: Any = Any) -> Any:
     """
     try:
         return _result_decoder(annotation).decode(data)
-    except _UNREADABLE as error:
-        field, problem = _explained(error)
+    except FAILURES as error:
+        field, problem = explained(error)
         where = f"The result's {field}" if field else "The result"
         raise RunError(f"{where} {problem}.") from None
 

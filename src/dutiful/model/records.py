@@ -50,16 +50,13 @@ class Records:
             return _enum(kind)
         if is_pydantic(kind):
             return _pydantic(kind)
+        names = None if typing.is_typeddict(kind) else _names(kind)
         known = self._seen.get((kind, arguments))
         if known is not None:
             return known
         fields: dict[str, Fit] = {}  # filled last, for a class may mention itself
-        if typing.is_typeddict(kind):
-            names, optional = None, set[str]()
-            made = _typed_dict(kind, fields, optional)
-        else:
-            names, optional = _names(kind), set()
-            made = _record(kind, fields)
+        optional: set[str] = set()
+        made = _typed_dict(kind, fields, optional) if names is None else _record(kind, fields)
         self._seen[kind, arguments] = made
         for name, hint in _hints(kind, arguments).items():
             if names is not None and name not in names:
@@ -201,7 +198,7 @@ def _pydantic(kind: Any) -> Fit:
     def check(value: Any) -> None:
         if type(value) is not kind:
             wrong(value, says, _subclass_hint(value, kind))
-        _check_instants(value)
+        check_held(value, _check_leaf)
         try:
             back = load_model(kind, dump_model(value))
         except ValueError as error:  # pydantic's ValidationError is one
@@ -217,7 +214,7 @@ def _pydantic(kind: Any) -> Fit:
 
 def dump_model(value: Any) -> bytes:
     """A pydantic model as JSON that :func:`load_model` reads back."""
-    return bytes(value.model_dump_json(round_trip=True, by_alias=not _by_name()).encode())
+    return bytes(value.model_dump_json(round_trip=True, by_alias=not _by_name(), warnings=False).encode())
 
 
 def load_model(kind: Any, data: bytes) -> Any:
@@ -231,19 +228,24 @@ def _by_name() -> bool:
     return (int(major), int(minor)) >= (2, 11)
 
 
-def _check_instants(value: Any) -> None:
-    """Whatever a model holds: no naive datetime, no NaN. Its own rules may know neither."""
+def _check_leaf(value: Any) -> None:
+    """No naive datetime, no NaN: a model's own rules may know neither."""
     if isinstance(value, datetime):
         check_datetime(value)
     elif isinstance(value, float):
         check_float(value)
-    elif isinstance(value, list | tuple | set | frozenset):
-        check_items(_check_instants, value)
+
+
+def check_held(value: Any, check: Callable[[Any], None]) -> None:
+    """Check whatever a value holds, without annotations; raises :class:`Misfit` with the path."""
+    check(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        check_items(lambda item: check_held(item, check), value)
     else:
         held = {key_step(key): inner for key, inner in value.items()} if isinstance(value, dict) else {}
         for step, inner in (held or {f".{name}": getattr(value, name) for name in fields_of(value)}).items():
             try:
-                _check_instants(inner)
+                check_held(inner, check)
             except Misfit as misfit:
                 raise misfit.under(step) from None
 

@@ -8,11 +8,10 @@ Crashes of a worker are not errors of the task; they have a budget of their own 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
-from .durations import DURATION_US_MAX, Duration, microseconds, text
-from .errors import InvalidDuration, InvalidTask
+from .durations import Duration, microseconds, text
+from .errors import InvalidTask
 
 RETRY_TIMES = 8
 RETRY_TIMES_MAX = 10_000
@@ -188,14 +187,10 @@ def retry_after_us(error: BaseException) -> int:
     try:
         asked: Any = getattr(error, "retry_after", None)
         if isinstance(asked, str) and asked.strip().isdecimal():
-            asked = min(int(asked), DURATION_US_MAX // 1_000_000)
-        if isinstance(asked, str | int | float | timedelta):
-            return min(microseconds(asked), RETRY_AFTER_US_MAX)
-    except InvalidDuration:
-        pass
-    except Exception:  # a property of theirs that raises
-        pass
-    return 0
+            asked = int(asked)
+        return min(microseconds(asked), RETRY_AFTER_US_MAX)
+    except Exception:  # no duration, or a property of theirs that raises
+        return 0
 
 
 def _single(error: BaseException) -> BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -10,6 +11,13 @@ from typing import Any
 import msgspec
 
 from .records import dump_model, is_pydantic, load_model
+
+FAILURES = (msgspec.MsgspecError, TypeError, ValueError, RecursionError)
+"""What writing or reading JSON may raise, the rules of users' classes included."""
+
+NO_SUCH_VALUE = "is no such value: "
+_AT = re.compile(r"(?P<problem>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
+_FIELD = re.compile(r"Object (?P<what>missing required|contains unknown) field `(?P<field>.*)`")
 
 
 def _outgoing(value: Any) -> Any:
@@ -66,3 +74,24 @@ def record_type(name: str, fields: Mapping[str, tuple[Any, bool]]) -> type[msgsp
         for field, (kind, required) in fields.items()
     ]
     return msgspec.defstruct(name, listed, kw_only=True, forbid_unknown_fields=True)
+
+
+def unwritable(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "is nested too deeply, or contains itself"
+    if isinstance(error, UnicodeEncodeError):
+        return "has text with lone surrogates, which is no text in UTF-8"
+    return f"cannot be written as JSON ({error})"
+
+
+def explained(error: Exception) -> tuple[str, str]:
+    """The field and the problem in an error of msgspec's, or of a hook or class called by it."""
+    found = _AT.fullmatch(str(error))
+    assert found is not None
+    path, problem = (found["path"] or "$").rpartition("$")[2].lstrip("."), found["problem"]
+    named = _FIELD.fullmatch(problem)
+    if named is not None:
+        path = f"{path}.{named['field']}".lstrip(".")
+        missing = named["what"] == "missing required"
+        return path, "is missing" if missing else "is unknown to this version of the task"
+    return path, f"{NO_SUCH_VALUE}{problem[:1].lower()}{problem[1:]}"
