@@ -26,7 +26,9 @@ from devtools import apt
 from devtools.places import PYPROJECT, ROOT, give_up, say
 from devtools.pythons import Python, probe
 
-STAMPS = ".dutiful"
+STAMPS = ".dutiful"  # the folder in an environment; a file in it for each purpose, and these two:
+MADE = "made"
+UNFINISHED = "unfinished"
 
 
 @dataclass(frozen=True)
@@ -147,17 +149,21 @@ def _installed(environment: Environment) -> set[str]:
 
 def _usable(environment: Environment) -> bool:
     """Whether the environment was finished once, is of this Python, and its pip answers."""
-    made = environment.path / STAMPS / "made"
-    if not made.exists() or made.read_text() != _made_for(environment) or probe(environment.python) is None:
+    stamps = environment.path / STAMPS
+    made = stamps / MADE
+    if (
+        (stamps / UNFINISHED).exists()
+        or not made.exists()
+        or made.read_text() != _made_for(environment)
+        or probe(environment.python) is None
+    ):
         return False
     answer = subprocess.run([environment.python, "-m", "pip", "--version"], capture_output=True)
     if answer.returncode != 0:
         return False
     # A folder that a stamp names and that is gone was taken away by hand: pip would not notice all of it.
-    for stamp in (environment.path / STAMPS).glob("*"):
-        if stamp.name != "made" and not _stamped(stamp) <= _installed(environment):
-            return False
-    return True
+    purposes = (stamp for stamp in stamps.iterdir() if stamp != made)
+    return all(_stamped(stamp) <= _installed(environment) for stamp in purposes)
 
 
 def _made_for(environment: Environment) -> str:
@@ -176,7 +182,7 @@ def _make(environment: Environment) -> None:
         give_up(f"could not make {environment.path}:\n{made.stdout}{made.stderr}")
     stamps = environment.path / STAMPS
     stamps.mkdir()
-    (stamps / "made").write_text(_made_for(environment))
+    (stamps / MADE).write_text(_made_for(environment))
 
 
 def _venv_command(base: Python) -> list[str]:
@@ -208,14 +214,17 @@ def _pip(environment: Environment, arguments: Sequence[str]) -> None:
 
 def _try_pip(environment: Environment, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     pip = [str(environment.python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "-q"]
-    return subprocess.run([*pip, *arguments], capture_output=True, text=True, cwd=ROOT)
+    unfinished = environment.path / STAMPS / UNFINISHED
+    unfinished.touch()  # stays if we are killed: half a package may look like a whole one
+    done = subprocess.run([*pip, *arguments], capture_output=True, text=True, cwd=ROOT)
+    unfinished.unlink()
+    return done
 
 
 def _stamp(environment: Environment, purpose: str, wanted: dict[str, Any]) -> None:
-    stamp = environment.path / STAMPS / purpose
-    unfinished = stamp.with_suffix(".new")
-    unfinished.write_text(json.dumps({"key": wanted["key"], "installed": sorted(_installed(environment))}))
-    unfinished.rename(stamp)
+    new = environment.path / f".{purpose}.new"
+    new.write_text(json.dumps({"key": wanted["key"], "installed": sorted(_installed(environment))}))
+    new.rename(environment.path / STAMPS / purpose)
 
 
 @contextmanager
