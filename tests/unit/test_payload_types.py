@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import collections.abc
 import io
+import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
@@ -25,6 +26,7 @@ from typing import (
     TypeVar,
 )
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pydantic
@@ -609,9 +611,58 @@ def test_an_annotation_that_json_cannot_carry_is_refused_when_declared(annotatio
     assert why in caught.value.message
 
 
+class Link(pydantic.BaseModel):
+    url: pydantic.HttpUrl
+    at: datetime | None = None
+    note: pydantic.SecretStr | None = None
+
+
+@pydantic.dataclasses.dataclass
+class Validated:
+    x: int = pydantic.Field(gt=0)
+
+
+def test_the_hour_that_is_repeated_when_summer_ends_comes_back():
+    at = datetime(2024, 10, 27, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=1)
+    assert round_trip(datetime, at).astimezone(UTC) == at.astimezone(UTC)
+    back = round_trip(Link, Link(url="https://a.example", at=at))
+    assert back.at.astimezone(UTC) == at.astimezone(UTC) == datetime(2024, 10, 27, 1, 30, tzinfo=UTC)
+
+
+def test_the_hash_sees_all_of_a_pydantic_model():
+    made = codec(Link)
+    links = [Link(url=f"https://{name}.example") for name in ("a", "b", "a")]
+    hashes = [made.args_hash(made.encode((link,), {})) for link in links]
+    assert hashes[0] == hashes[2] != hashes[1]
+
+
+def test_a_pydantic_dataclass_is_a_dataclass():
+    assert round_trip(Validated, Validated(5)) == Validated(5)
+
+
+def test_what_a_pydantic_model_refuses_is_said_in_one_line_and_without_the_value():
+    with pytest.raises(WrongArgument) as caught:
+        codec(list[Person]).decode(b'{"x":[{"name":"hunter2","born":"hunter2"}]}')
+    assert caught.value.field == "x[0]"
+    assert caught.value.problem.startswith("is no such value: born: Input should be")
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in caught.value.message
+
+
+def test_a_type_made_of_itself_is_refused():
+    space: dict[str, Any] = {}
+    if sys.version_info < (3, 12):
+        pytest.skip("type statements are new in Python 3.12")
+    exec("type Endless = list[Endless]\ntype Short = list[int]", space)
+    with pytest.raises(InvalidTask, match="made of itself"):
+        codec(space["Endless"])
+    assert round_trip(space["Short"], [1]) == [1]
+
+
 # Round trips of generated values
 
-aware = st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=-5, minutes=-30))]))
+offsets = [UTC, timezone(timedelta(hours=-5, minutes=-30)), timezone(timedelta(hours=14))]
+aware = st.datetimes(timezones=st.sampled_from(offsets))
 decimals = st.decimals(allow_nan=False, allow_infinity=False)
 texts = st.text()
 floats = st.floats(allow_nan=False, allow_infinity=False)

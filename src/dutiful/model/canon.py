@@ -6,7 +6,6 @@ the text of numbers in another library might change from one release to the next
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -19,14 +18,17 @@ from uuid import UUID
 
 import msgspec
 
+from .held import fields_of
 from .keys import decimal_text, instant_text
+from .pydantic_models import dump_model, is_model
 
 
 def canonical(value: Any) -> str:
     """The text of a value of any kind that arguments may have.
 
     Equal values of one annotation have equal texts: instants are in UTC, decimals without needless
-    zeros, keys of dicts and items of sets in order, records by the names of their fields.
+    zeros, keys of dicts and items of sets in order, records by the names of their fields. A pydantic model
+    is what its own JSON says.
     """
     kind = type(value)
     if kind is str:
@@ -48,6 +50,8 @@ def canonical(value: Any) -> str:
     for one, text in _TEXTS.items():
         if isinstance(value, one):
             return encode_basestring_ascii(text(value))
+    if is_model(type(value)):
+        return canonical(msgspec.json.decode(dump_model(value)))
     return _object((encode_basestring_ascii(name), getattr(value, name)) for name in fields_of(value))
 
 
@@ -77,14 +81,3 @@ def _object(pairs: Iterable[tuple[str, Any]]) -> str:
 def _key(key: Any) -> str:
     text = canonical(key)
     return text if text.startswith('"') else f'"{text}"'
-
-
-def fields_of(value: Any) -> tuple[str, ...]:
-    """The names of the fields of a record; none for what is no record."""
-    if isinstance(value, msgspec.Struct):
-        return value.__struct_fields__
-    if dataclasses.is_dataclass(value):
-        return tuple(field.name for field in dataclasses.fields(value))
-    if hasattr(value, "__pydantic_fields_set__"):
-        return (*vars(value), *(value.__pydantic_extra__ or ()))
-    return ()

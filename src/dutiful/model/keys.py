@@ -2,7 +2,7 @@
 
 A template is checked when it is declared and rendered when a job is enqueued. Rendering is stable for
 ever: the same values give the same text in every release, for keys are stored and compared with
-business data. It is also unambiguous: different values give different keys.
+business data. It is also unambiguous: different values of one type give different keys.
 
 * With one placeholder the value stands as it is. With several, the punctuation between placeholders
   (and "%") is percent-encoded inside the values, so that ("a:b", "c") and ("a", "b:c") differ.
@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from difflib import get_close_matches
@@ -66,7 +66,7 @@ class Template:
     literals: tuple[str, ...]
     """One more than placeholders: what stands before, between and after them."""
     placeholders: tuple[Placeholder, ...]
-    escaped: Mapping[int, str] | None
+    escaped: Mapping[int, str] | None = field(compare=False)
     """``str.translate`` table for values; None where nothing can be mistaken."""
 
     @classmethod
@@ -86,15 +86,15 @@ class Template:
             parts = list(string.Formatter().parse(text))
         except ValueError as error:
             raise InvalidTemplate(f"{what}={text!r} cannot be read: {error}.") from None
-        for literal, field, spec, conversion in parts:
+        for literal, name, spec, conversion in parts:
             literals[-1] += literal
-            if field is None:
+            if name is None:
                 continue
             if spec or conversion:
                 raise InvalidTemplate(
-                    f"{what}={text!r}: {{{field}}} has a format; a key takes values as they are."
+                    f"{what}={text!r}: {{{name}}} has a format; a key takes values as they are."
                 )
-            placeholders.append(_placeholder(field, text, parameters, what))
+            placeholders.append(_placeholder(name, text, parameters, what))
             literals.append("")
         return cls(text, what, tuple(literals), tuple(placeholders), _escapes(literals, text, what))
 

@@ -22,8 +22,8 @@ from .annotations import fit
 from .canon import canonical, digest
 from .errors import InvalidTask, PayloadTooLarge, RunError, WrongArgument
 from .fits import Fit, Misfit, Unstorable, check_float
+from .held import check_held
 from .keys import near
-from .records import check_held
 from .signatures import MISSING, Signature, read_signature
 from .wire import FAILURES, NO_SUCH_VALUE, decoder, encode, explained, record_type, unwritable
 
@@ -219,6 +219,8 @@ def _fit(task: str, name: str, annotation: Any) -> Fit:
         one = fit(annotation)
     except Unstorable as refusal:
         raise InvalidTask(f"{task}: parameter {name} {refusal}.") from None
+    except RecursionError:
+        raise InvalidTask(f"{task}: parameter {name} is a type that is made of itself.") from None
     try:
         decoder(annotation)
     except TypeError as error:  # from msgspec, which says it at length

@@ -2,35 +2,21 @@
 
 A record must be of exactly the annotated class: a worker only knows the annotation, and would make an
 instance of a subclass into one of its base. Other classes are refused, with the advice to pass an id.
-pydantic is never imported here: a model class can only be met where it is imported already.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 import typing
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from enum import Enum, Flag
 from typing import Any
 
 import msgspec
 
-from .canon import fields_of
-from .fits import (
-    SINGLE,
-    Fit,
-    Misfit,
-    Unstorable,
-    an,
-    check_datetime,
-    check_float,
-    check_items,
-    key_step,
-    wrong,
-)
+from .fits import SINGLE, Fit, Misfit, Unstorable, an, wrong
 from .keys import near
+from .pydantic_models import is_model, model_fit, subclass_hint
 
 _MARKERS = [
     getattr(typing, name) for name in ("Required", "NotRequired", "ReadOnly") if hasattr(typing, name)
@@ -48,8 +34,8 @@ class Records:
         """The fit of ``kind[arguments]``; raises :class:`Unstorable`."""
         if issubclass(kind, Enum):
             return _enum(kind)
-        if is_pydantic(kind):
-            return _pydantic(kind)
+        if is_model(kind):
+            return model_fit(kind)
         names = None if typing.is_typeddict(kind) else _names(kind)
         known = self._seen.get((kind, arguments))
         if known is not None:
@@ -82,7 +68,7 @@ def _record(kind: type, fields: Mapping[str, Fit]) -> Fit:
 
     def check(value: Any) -> None:
         if type(value) is not kind:
-            wrong(value, says, _subclass_hint(value, kind))
+            wrong(value, says, subclass_hint(value, kind))
         for name, one in fields.items():
             _check_field(one, name, getattr(value, name))
 
@@ -115,12 +101,6 @@ def _check_field(one: Fit, name: str, value: Any) -> None:
         one.check(value)
     except Misfit as misfit:
         raise misfit.under(f".{name}") from None
-
-
-def _subclass_hint(value: object, kind: type) -> str | None:
-    if isinstance(value, kind):
-        return f"A worker reads {an(kind.__name__)}, so what the subclass adds would be lost."
-    return None
 
 
 def _enum(kind: type[Enum]) -> Fit:
@@ -178,80 +158,3 @@ def _hints(kind: type, arguments: tuple[Any, ...]) -> dict[str, Any]:
         return hint[tuple(filled.get(one, one) for one in open_ones)] if open_ones else hint
 
     return {name: fill(hint) for name, hint in hints.items()} if filled else hints
-
-
-# ── pydantic ────────────────────────────────────────────────────────────────────────────────
-
-
-def is_pydantic(kind: type) -> bool:
-    """Whether it is a pydantic model class (version 2)."""
-    pydantic = sys.modules.get("pydantic")
-    return pydantic is not None and issubclass(kind, pydantic.BaseModel)
-
-
-def _pydantic(kind: Any) -> Fit:
-    says = an(kind.__name__)
-
-    def looks(value: Any) -> bool:
-        return type(value) is kind
-
-    def check(value: Any) -> None:
-        if type(value) is not kind:
-            wrong(value, says, _subclass_hint(value, kind))
-        check_held(value, _check_leaf)
-        try:
-            back = load_model(kind, dump_model(value))
-        except ValueError as error:  # pydantic's ValidationError is one
-            raise Misfit(f"cannot be read back from its own JSON: {_first_line(error)}") from None
-        if back != value:
-            raise Misfit(
-                "does not come back equal from its own JSON (excluded, secret or private fields?)",
-                "Pass plain data, or its id.",
-            )
-
-    return Fit(says, looks, check, proof=True)
-
-
-def dump_model(value: Any) -> bytes:
-    """A pydantic model as JSON that :func:`load_model` reads back."""
-    return bytes(value.model_dump_json(round_trip=True, by_alias=not _by_name(), warnings=False).encode())
-
-
-def load_model(kind: Any, data: bytes) -> Any:
-    """A pydantic model from its JSON; raises pydantic's ``ValidationError``."""
-    return kind.model_validate_json(data, **({"by_name": True} if _by_name() else {}))
-
-
-def _by_name() -> bool:
-    """Whether this pydantic can read by field name; before 2.11 only aliases are sure to be read."""
-    major, minor = sys.modules["pydantic"].VERSION.split(".")[:2]
-    return (int(major), int(minor)) >= (2, 11)
-
-
-def _check_leaf(value: Any) -> None:
-    """No naive datetime, no NaN: a model's own rules may know neither."""
-    if isinstance(value, datetime):
-        check_datetime(value)
-    elif isinstance(value, float):
-        check_float(value)
-
-
-def check_held(value: Any, check: Callable[[Any], None]) -> None:
-    """Check whatever a value holds, without annotations; raises :class:`Misfit` with the path."""
-    check(value)
-    if isinstance(value, list | tuple | set | frozenset):
-        check_items(lambda item: check_held(item, check), value)
-    else:
-        held = {key_step(key): inner for key, inner in value.items()} if isinstance(value, dict) else {}
-        for step, inner in (held or {f".{name}": getattr(value, name) for name in fields_of(value)}).items():
-            try:
-                check_held(inner, check)
-            except Misfit as misfit:
-                raise misfit.under(step) from None
-
-
-def _first_line(error: ValueError) -> str:
-    found = error.errors()[0] if hasattr(error, "errors") else None
-    if found:
-        return f"{'.'.join(map(str, found['loc']))}: {found['msg']}"
-    return str(error).splitlines()[0]

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from .records import dump_model, is_pydantic, load_model
+from .pydantic_models import dump_model, is_model, load_model
 
 FAILURES = (msgspec.MsgspecError, TypeError, ValueError, RecursionError)
 """What writing or reading JSON may raise, the rules of users' classes included."""
@@ -22,7 +22,7 @@ _FIELD = re.compile(r"Object (?P<what>missing required|contains unknown) field `
 
 def _outgoing(value: Any) -> Any:
     """What msgspec writes in place of a value that it does not know; subclasses become their base."""
-    if is_pydantic(type(value)):
+    if is_model(type(value)):
         return msgspec.Raw(dump_model(value))
     for kind, plain in _PLAIN.items():
         if isinstance(value, kind):
@@ -48,7 +48,7 @@ _PLAIN: Mapping[type, Any] = {  # the first that fits; a datetime is a date too
 
 def _incoming(kind: Any, value: Any) -> Any:
     """What stands for plain JSON where the annotation is a class that msgspec does not know."""
-    if isinstance(kind, type) and is_pydantic(kind):
+    if isinstance(kind, type) and is_model(kind):
         return load_model(kind, msgspec.json.encode(value))
     if kind is object:
         return value
@@ -77,6 +77,7 @@ def record_type(name: str, fields: Mapping[str, tuple[Any, bool]]) -> type[msgsp
 
 
 def unwritable(error: Exception) -> str:
+    """What is wrong with a value that :data:`encode` refused."""
     if isinstance(error, RecursionError):
         return "is nested too deeply, or contains itself"
     if isinstance(error, UnicodeEncodeError):
@@ -88,7 +89,7 @@ def explained(error: Exception) -> tuple[str, str]:
     """The field and the problem in an error of msgspec's, or of a hook or class called by it."""
     found = _AT.fullmatch(str(error))
     assert found is not None
-    path, problem = (found["path"] or "$").rpartition("$")[2].lstrip("."), found["problem"]
+    path, problem = (found["path"] or "$").rpartition("$")[2].lstrip("."), found["problem"].partition("\n")[0]
     named = _FIELD.fullmatch(problem)
     if named is not None:
         path = f"{path}.{named['field']}".lstrip(".")
