@@ -26,6 +26,7 @@ from devtools import apt
 from devtools.places import PYPROJECT, ROOT, give_up, say
 from devtools.pythons import Python, probe
 
+PEERS = ROOT / "bench" / "requirements.txt"
 STAMPS = ".dutiful"  # the folder in an environment; a file in it for each purpose, and these two:
 MADE = "made"
 UNFINISHED = "unfinished"
@@ -89,7 +90,8 @@ def add(environment: Environment, requirements: Sequence[str], *, dependencies: 
 
 def add_peers(environment: Environment) -> None:
     """Installs the peers that the benchmark compares us with: together, or those that can be had."""
-    peers = group("peers")
+    lines = (line.partition("#")[0].strip() for line in PEERS.read_text().splitlines())
+    peers = [line for line in lines if line]
     wanted = {"key": "\n".join(peers), "requirements": peers}
     if _holds(environment, "peers", wanted):
         return
@@ -99,13 +101,6 @@ def add_peers(environment: Environment) -> None:
             if not add(environment, [peer]):
                 say(f"{peer} cannot be installed here: it is left out")
     _stamp(environment, "peers", wanted)
-
-
-def group(name: str) -> list[str]:
-    """The requirements of one dependency group of pyproject.toml."""
-    groups = _project()["dependency-groups"]
-    found: list[str] = groups[name]
-    return found
 
 
 def site_packages(environment: Environment) -> Path:
@@ -119,7 +114,7 @@ def _project() -> dict[str, Any]:
 
 def _wanted(environment: Environment, purpose: str) -> dict[str, Any]:
     project = _project()
-    requirements = [] if purpose == "core" else group(purpose)
+    requirements = [] if purpose == "core" else project["dependency-groups"][purpose]
     # Settings of ruff, mypy and pytest stand in the same file and are no reason to install anything.
     reasons = [_made_for(environment), project["project"], project["build-system"], requirements]
     key = hashlib.sha256(json.dumps(reasons, sort_keys=True).encode()).hexdigest()
