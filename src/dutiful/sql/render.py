@@ -32,24 +32,26 @@ def render(engine: EngineName, name: str, style: Style, own_now: bool = False) -
     """The statement in ``style``; with ``own_now`` the caller gives ``:now``. Raises KeyError."""
     statement = statements(engine)[name]
     texts = statement.parts if engine == "sqlite" else (statement.text,)
-    server_now = engine == "postgres" and not own_now
-    return Rendered(name, tuple(_part(text, style, server_now) for text in texts))
+    return Rendered(name, tuple(_part(text, style, engine == "postgres", own_now) for text in texts))
 
 
-def _part(text: str, style: Style, server_now: bool) -> tuple[str, tuple[str, ...]]:
+def _part(text: str, style: Style, postgres: bool, own_now: bool) -> tuple[str, tuple[str, ...]]:
     out: list[str] = []
     names: list[str] = []
     for literal, name in pieces(text):
         out.append(literal.replace("%", "%%") if style in ("format", "pyformat") else literal)
         if name is None:
             continue
-        if name == "now" and server_now:
+        if name == "now" and postgres and not own_now:
             out.append(SERVER_NOW)
-        elif style == "dollar":
+            continue
+        if style == "dollar":
             if name not in names:
                 names.append(name)
             out.append(f"${names.index(name) + 1}")
         else:
             names.append(name)
             out.append({"named": f":{name}", "format": "%s", "qmark": "?", "pyformat": f"%({name})s"}[style])
+        if name == "now" and postgres:
+            out.append("::bigint")  # or a driver that leaves types to the server would have it as text
     return "".join(out), tuple(names)
