@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -13,6 +14,12 @@ T = TypeVar("T")
 Clock = Callable[[], int]
 """Gives microseconds since 1970, UTC. Only tests give one; else the database's own clock counts."""
 
+
+def host_now() -> int:
+    """This host's clock, which is the database's where that has none (SQLite)."""
+    return time.time_ns() // 1000
+
+
 RETRIES_MAX = 20
 """How often one operation is begun again after "locked" or a serialization failure."""
 
@@ -21,6 +28,9 @@ class Runner(Protocol):
     """What runs operations: an engine, or an engine bound to a caller's transaction."""
 
     name: EngineName
+
+    can_copy: bool
+    """Whether :class:`~dutiful.operations.plan.Load` works; else batches of calls do."""
 
     def run(self, operation: Operation[T]) -> T:
         """Carry out the operation whole, in one transaction, and return its result.

@@ -54,6 +54,7 @@ class PostgresEngine:
     """An engine over one PostgreSQL database."""
 
     name: EngineName = "postgres"
+    can_copy = True
 
     def __init__(self, url: str, *, clock: Clock | None = None) -> None:
         try:

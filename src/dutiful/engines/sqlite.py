@@ -23,7 +23,7 @@ from ..sql.render import render
 from .bound import bind
 from .builds import claim_file, release_file, watch
 from .checkpoints import Checkpointer, affected
-from .contract import Clock, Runner
+from .contract import Clock, Runner, host_now
 from .filesystems import refuse_network
 from .sqlite_drivers import Connection, DriverName
 from .sqlite_drivers import driver as find_driver
@@ -37,15 +37,11 @@ WATCH_S = 0.015
 READERS_MAX = 4
 
 
-def host_now() -> int:
-    """Microseconds since 1970 by this host's clock."""
-    return time.time_ns() // 1000
-
-
 class SqliteEngine:
     """An engine over one file, or over ``:memory:`` (then one connection does all)."""
 
     name: EngineName = "sqlite"
+    can_copy = False
 
     def __init__(
         self,

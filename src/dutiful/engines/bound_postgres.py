@@ -1,0 +1,226 @@
+"""A caller's own psycopg connection, sync or async; how to know that it leads to our database."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import weakref
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..model import errors
+from ..operations.plan import Load, Operation, Rows, Step
+from ..sql import EngineName
+from ..sql.render import render
+from .bound_runner import SAVEPOINT, SyncRunner, in_our_words, observer, texts
+from .drive import adrive
+
+if TYPE_CHECKING:
+    from .postgres import PostgresEngine
+
+T = TypeVar("T")
+
+Identity = tuple[str, int]
+"""A database, and the microsecond in which its server started: enough to tell two servers apart."""
+
+WHICH = "SELECT current_database()::text, (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint"
+
+IDLE = 0  # psycopg's TransactionStatus
+
+_checked: weakref.WeakSet[PostgresEngine] = weakref.WeakSet()
+_identities: weakref.WeakKeyDictionary[PostgresEngine, Identity] = weakref.WeakKeyDictionary()
+_seen: weakref.WeakKeyDictionary[Any, weakref.WeakSet[PostgresEngine]] = weakref.WeakKeyDictionary()
+
+
+class PsycopgRunner(SyncRunner):
+    """Runs operations on a ``psycopg.Connection``."""
+
+    kind = "a psycopg.Connection"
+    engine: PostgresEngine
+
+    def __init__(self, engine: PostgresEngine, connection: Any) -> None:
+        super().__init__(engine)
+        self._raw = connection
+        self.can_copy = _can_copy(connection)
+
+    def enter(self) -> bool:
+        _refuse_autocommit(self._raw)
+        known = _seen.setdefault(self._raw, weakref.WeakSet())
+        if self.engine not in known:
+            see_tables(self.engine)
+            [theirs] = self._rows(WHICH, ())
+            check_database(self.engine, (theirs[0], theirs[1]))
+            known.add(self.engine)
+        return False
+
+    def in_transaction(self) -> bool:
+        return not self._raw.closed and self._raw.info.transaction_status != IDLE
+
+    def command(self, text: str) -> None:
+        self._raw.execute(text)
+
+    def execute(self, step: Step) -> Rows:
+        if isinstance(step, Load):
+            text, _ = render("postgres", step.name, "dollar").parts[0]
+            with _cursor(self._raw) as cursor, cursor.copy(text) as copy:
+                for row in step.rows:
+                    copy.write_row(row)
+                return ()
+        [(text, params)] = texts(self.engine, step, "dollar")
+        return self._rows(text, params)
+
+    def _rows(self, text: str, params: Any) -> Rows:
+        with _cursor(self._raw) as cursor:
+            cursor.execute(text, params, binary=True)
+            return cursor.fetchall() if cursor.description else ()
+
+
+class AsyncPsycopgRunner:
+    """Runs operations on a ``psycopg.AsyncConnection``."""
+
+    kind = "a psycopg.AsyncConnection"
+
+    def __init__(self, engine: PostgresEngine, connection: Any) -> None:
+        self.name: EngineName = engine.name
+        self.engine = engine
+        self._raw = connection
+        self.can_copy = _can_copy(connection)
+
+    def run(self, operation: Operation[T]) -> T:
+        """Refuses: see :func:`wrong_twin`."""
+        raise wrong_twin(self.kind)
+
+    async def arun(self, operation: Operation[T]) -> T:
+        """See :class:`~dutiful.engines.contract.Runner`; never begins again, never commits."""
+        try:
+            _refuse_autocommit(self._raw)
+            known = _seen.setdefault(self._raw, weakref.WeakSet())
+            if self.engine not in known:
+                await asyncio.to_thread(see_tables, self.engine)
+                [theirs] = await self._rows(WHICH, ())
+                await asyncio.to_thread(check_database, self.engine, (theirs[0], theirs[1]))
+                known.add(self.engine)
+            return await adrive(operation, _Savepoint(self, operation.reads), observer(self.engine))
+        except Exception as error:
+            seen = in_our_words(self.engine, error)
+            if seen is error:
+                raise
+            raise seen from error
+
+    def in_transaction(self) -> bool:
+        """Whether there is anything to roll back."""
+        return not self._raw.closed and self._raw.info.transaction_status != IDLE
+
+    async def command(self, text: str) -> None:
+        """Execute a statement without parameters or rows."""
+        await self._raw.execute(text)
+
+    async def execute(self, step: Step) -> Rows:
+        """Execute a step."""
+        if isinstance(step, Load):
+            text, _ = render("postgres", step.name, "dollar").parts[0]
+            async with _acursor(self._raw) as cursor, cursor.copy(text) as copy:
+                for row in step.rows:
+                    await copy.write_row(row)
+                return ()
+        [(text, params)] = texts(self.engine, step, "dollar")
+        return await self._rows(text, params)
+
+    async def _rows(self, text: str, params: Any) -> Rows:
+        async with _acursor(self._raw) as cursor:
+            await cursor.execute(text, params, binary=True)
+            return await cursor.fetchall() if cursor.description else ()
+
+
+class _Savepoint:
+    def __init__(self, runner: AsyncPsycopgRunner, reads: bool) -> None:
+        self._runner = runner
+        self._wanted = not reads
+        self._made = False
+
+    async def begin(self) -> None:
+        if self._wanted:
+            await self._runner.command(f"SAVEPOINT {SAVEPOINT}")
+            self._made = True
+
+    async def execute(self, step: Step, alone: bool) -> Rows:
+        return await self._runner.execute(step)
+
+    async def commit(self) -> None:
+        if self._made:
+            await self._runner.command(f"RELEASE SAVEPOINT {SAVEPOINT}")
+
+    async def rollback(self) -> None:
+        if self._made and self._runner.in_transaction():
+            # As for the blocking kinds: what led here says more than what fails now.
+            with contextlib.suppress(Exception):
+                await self._runner.command(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
+                await self._runner.command(f"RELEASE SAVEPOINT {SAVEPOINT}")
+
+
+def wrong_twin(kind: str) -> errors.UnsupportedConnection:
+    """The error for ``run`` on an async connection."""
+    return errors.UnsupportedConnection(
+        f"connection= is {kind}, which must be awaited.",
+        hint="Call await ….aenqueue(…) instead of .enqueue(…), or give a connection that is not async.",
+    )
+
+
+def see_tables(engine: PostgresEngine) -> None:
+    """Once per engine: raise SchemaMissing, SchemaTooOld or SchemaTooNew, on a connection of ours."""
+    if engine not in _checked:
+        engine.check_schema()
+        _checked.add(engine)
+
+
+def check_database(engine: PostgresEngine, theirs: Identity) -> None:
+    """Raise InvalidOption unless the caller's connection leads to the engine's database.
+
+    A server that was restarted, or replaced by its standby, has a new identity: asked again, then.
+    """
+    if _identities.get(engine) == theirs:
+        return
+    with engine.connect() as connection:
+        [row] = connection.execute(WHICH).fetchall()
+    ours = _identities[engine] = (row[0], row[1])
+    if ours != theirs:
+        where = f"a database {theirs[0]} on another server" if ours[0] == theirs[0] else theirs[0]
+        raise errors.InvalidOption(
+            f"connection= leads to {where}, but this app's jobs are in {engine.shown}.",
+            hint="Give a connection to the app's own database; a job stored elsewhere would never run.",
+        )
+
+
+def _refuse_autocommit(raw: Any) -> None:
+    if raw.autocommit and raw.info.transaction_status == IDLE:
+        raise errors.NotInTransaction(
+            "The psycopg connection given is in autocommit and in no transaction.",
+            hint="Enqueue inside `with conn.transaction():` (or connect without autocommit=True).",
+        )
+
+
+def _can_copy(raw: Any) -> bool:
+    """COPY works on every connection but one in pipeline mode."""
+    return not raw.closed and raw.pgconn.pipeline_status == 0
+
+
+def _cursor(raw: Any) -> Any:
+    """A cursor of our own making: tuples, ``$1``, whatever factories the caller's connection has."""
+    from psycopg import RawCursor
+    from psycopg.rows import tuple_row
+
+    return _adapted(RawCursor(raw, row_factory=tuple_row))
+
+
+def _acursor(raw: Any) -> Any:
+    from psycopg import AsyncRawCursor
+    from psycopg.rows import tuple_row
+
+    return _adapted(AsyncRawCursor(raw, row_factory=tuple_row))
+
+
+def _adapted(cursor: Any) -> Any:
+    from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
+
+    cursor.adapters.register_dumper(int, Int8Dumper)
+    cursor.adapters.register_dumper(int, Int8BinaryDumper)
+    return cursor
