@@ -1,1 +1,56 @@
-"""Background jobs whose effects happen once."""
+"""Background jobs whose effects happen once: at least once and at most once, checked, not trusted."""
+
+from __future__ import annotations
+
+from .app.app import App
+from .app.handle import Handle
+from .app.running import Run
+from .app.task import Task
+from .model.errors import (
+    CommitUnknown,
+    DutifulError,
+    DutyTaken,
+    InvalidTask,
+    JobFailed,
+    JobNotFound,
+    KeyReused,
+    LeaseLost,
+    NotBuilt,
+    PayloadTooLarge,
+    ResultNotReady,
+    StoreError,
+    StoreUnreachable,
+    TimedOut,
+    WrongArgument,
+    WrongState,
+)
+from .model.retry import GiveUp, Retry, RetryIn, Snooze
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "App",
+    "CommitUnknown",
+    "DutifulError",
+    "DutyTaken",
+    "GiveUp",
+    "Handle",
+    "InvalidTask",
+    "JobFailed",
+    "JobNotFound",
+    "KeyReused",
+    "LeaseLost",
+    "NotBuilt",
+    "PayloadTooLarge",
+    "ResultNotReady",
+    "Retry",
+    "RetryIn",
+    "Run",
+    "Snooze",
+    "StoreError",
+    "StoreUnreachable",
+    "Task",
+    "TimedOut",
+    "WrongArgument",
+    "WrongState",
+]

@@ -73,9 +73,7 @@ class DutifulError(Exception):
         return (_rebuild, (type(self), self.args, self.__dict__))
 
 
-def _rebuild(
-    kind: type[DutifulError], args: tuple[object, ...], fields: dict[str, object]
-) -> DutifulError:
+def _rebuild(kind: type[DutifulError], args: tuple[object, ...], fields: dict[str, object]) -> DutifulError:
     error = kind.__new__(kind)
     error.args = args
     error.__dict__.update(fields)
@@ -360,9 +358,7 @@ class WrongState(StateError):
 
     def __init__(self, verb: str, job_id: str, state: str, allowed: str) -> None:
         self.verb, self.job_id, self.state = verb, job_id, state
-        super().__init__(
-            f"Cannot {verb} job {job_id}: it is {state}, and {verb} needs it to be {allowed}."
-        )
+        super().__init__(f"Cannot {verb} job {job_id}: it is {state}, and {verb} needs it to be {allowed}.")
 
 
 class DutyTaken(StateError):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from .errors import InvalidOption
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
-QUEUES_MAX = 100
+QUEUES_MAX = 1000
 WEIGHT_MAX = 1000
 
 _HINT = 'Write names with commas between them, "mail,billing", or with weights, "critical:4,default".'

@@ -5,9 +5,7 @@ from __future__ import annotations
 from .plan import Call, Steps, query
 
 
-def note(
-    verb: str, app: str, actor: str, subject: str, before: str, after: str, reason: str
-) -> Call:
+def note(verb: str, app: str, actor: str, subject: str, before: str, after: str, reason: str) -> Call:
     """The call that leaves the audit row; the action's operation yields it."""
     return Call(
         "add_audit",

@@ -55,6 +55,12 @@ def sweep(lanes: Sequence[Lane], known: Mapping[str, int]) -> Steps[int]:
 
 
 @query
+def held_by(worker: int) -> Steps[list[tuple[str, str, int]]]:
+    """What the store says this worker runs: (job id, token, run_no). A scan; after a lost answer only."""
+    return [(row[0], row[1], row[2]) for row in (yield Call("held_by", {"worker": worker}, alone=True))]
+
+
+@query
 def sequence_value() -> Steps[int]:
     """How far the numbers given to ready jobs are."""
     [(value,)] = yield Call("sequence_value", {}, alone=True)

@@ -72,7 +72,7 @@ def _many(app: str, jobs: Sequence[NewJob]) -> Steps[list[Enqueued]]:
     """The general case, whose lanes are there: take duties, look at those that were taken, insert."""
     found: dict[str, Enqueued] = {}
     fresh: dict[str, int] = {}  # job id -> epoch of its duty
-    keyed = {}
+    keyed: dict[tuple[str, str], NewJob] = {}
     for job in jobs:
         if job.key is None:
             fresh[job.id] = 1
@@ -136,14 +136,14 @@ def _settle_claims(
     for job in sorted(jobs, key=lambda job: (job.task, job.key or "")):
         holder = holders.get((job.task, job.key))
         if holder is None:  # freed meanwhile: take it like a new one
-            row = {"id": job.id, "task": job.task, "key": job.key}
+            row: dict[str, Any] = {"id": job.id, "task": job.task, "key": job.key}
             row |= {"remember": job.remember_us, "args_hash": job.args_hash}
             if (yield Call("take_duties", {"app": app, "rows": as_json([row])})):
                 fresh[job.id] = 1
             else:
                 left.append(job)
             continue
-        _, _, holder_id, epoch, turn, args_hash, remember, done_at, state, reason, outcome, ended_at, now = (
+        _, _, holder_id, _epoch, turn, args_hash, remember, done_at, state, reason, outcome, ended_at, now = (
             holder
         )
         finished = ended_at if ended_at is not None else done_at

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..model.errors import JobNotFound
-from .plan import Call, Rows, Steps, as_json, query
+from .plan import Call, Rows, Steps, as_json, query, typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def find(app: str, job_id: str) -> Steps[JobView]:
     if not rows or rows[0][2] != app:
         raise JobNotFound(f"There is no job {job_id} in app {app!r}.")
     row = rows[0]
-    return JobView(*row[:17], bool(row[17]), *row[18:])
+    return typed(JobView, row, flags=(17,))
 
 
 @query

@@ -64,5 +64,3 @@ def _demand(verb: str, job: JobView) -> None:
 
 def _shown(job: JobView) -> str:
     return f"{job.state}({job.outcome})" if job.outcome else job.state
-
-

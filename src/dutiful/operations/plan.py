@@ -84,3 +84,11 @@ def query(make: Callable[P, Steps[T]]) -> Callable[P, Operation[T]]:
 def as_json(value: object) -> str:
     """A batch of rows as one parameter, which both engines unpack in SQL."""
     return msgspec.json.encode(value).decode()
+
+
+def typed(kind: Callable[..., T], row: Row, *, flags: Sequence[int] = ()) -> T:
+    """A value made from a row; ``flags`` are the places of truth values, which SQLite keeps as numbers."""
+    values = list(row)
+    for place in flags:
+        values[place] = bool(values[place])
+    return kind(*values)

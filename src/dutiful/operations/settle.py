@@ -14,8 +14,8 @@ def settle(endings: Sequence[Ending], worker: int) -> Steps[list[Ending]]:
     completed = [end for end in endings if end.verb == "complete"]
     buried = [end for end in endings if end.verb == "bury"]
     returned = [end for end in endings if end.verb in ("fail", "snooze", "release")]
-    batches = [(name, ends) for name, ends in
-               (("complete_jobs", completed), ("bury_jobs", buried), ("return_jobs", returned)) if ends]  # fmt: skip
+    kinds = (("complete_jobs", completed), ("bury_jobs", buried), ("return_jobs", returned))
+    batches = [(name, ends) for name, ends in kinds if ends]
     lost: list[Ending] = []
     for name, ends in batches:
         params: dict[str, object] = {"rows": _rows(name, ends)}
@@ -81,8 +81,8 @@ def _common(end: Ending) -> dict[str, object]:
         "id": end.job_id,
         "token": end.token,
         "kind": failure and failure.kind,
-        "message": failure and failure.message.replace("\x00", "\\0"),
-        "traceback": failure and failure.traceback.replace("\x00", "\\0"),
+        "message": failure and failure.message,
+        "traceback": failure and failure.traceback,
     }
 
 

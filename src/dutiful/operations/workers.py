@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from ..model.jobs import Beat, Lapsed, NewWorker, WorkerRow
-from .plan import Call, Steps, as_json, operation, query
+from .plan import Call, Steps, as_json, operation, query, typed
 
 
 @operation
@@ -48,16 +48,16 @@ def report_dead(child: int) -> Steps[list[Lapsed]]:
 
 
 @query
-def due() -> Steps[tuple[int, int]]:
-    """How many workers are not yet gone, and how many of them are due to be: for the brake."""
-    [(alive, silent)] = yield Call("due_workers", {}, alone=True)
-    return int(alive), int(silent)
+def due() -> Steps[tuple[int, int, int]]:
+    """How many workers are not yet gone, how many of them are due to be, how many gone ones are unreaped."""
+    [(alive, silent, unreaped)] = yield Call("due_workers", {}, alone=True)
+    return int(alive), int(silent), int(unreaped)
 
 
 @operation
-def bury(dead: Sequence[int] = ()) -> Steps[list[tuple[int, str, str | None]]]:
+def bury(dead: Sequence[int] = (), *, silent: bool = True) -> Steps[list[tuple[int, str, str | None]]]:
     """Mark silent workers gone, and those whose process is known to be dead: (id, host, file)."""
-    rows = yield Call("bury_workers", {"dead": as_json(list(dead))}, alone=True)
+    rows = yield Call("bury_workers", {"dead": as_json(list(dead)), "silent": silent}, alone=True)
     return [(row[0], row[1], row[2]) for row in rows]
 
 
@@ -88,7 +88,7 @@ def _lapse(recorded: Sequence[int], begun: Sequence[str], only: int | None) -> S
 def live() -> Steps[list[WorkerRow]]:
     """Workers that are not yet marked gone."""
     rows = yield Call("live_workers", {}, alone=True)
-    return [WorkerRow(*row[:5], bool(row[5]), *row[6:]) for row in rows]
+    return [typed(WorkerRow, row, flags=(5,)) for row in rows]
 
 
 @operation

@@ -55,7 +55,8 @@ def read(text: str, file: str) -> Iterator[Statement]:
     marks = list(_NAME.finditer(text))
     for mark, following in zip(marks, [*marks[1:], None], strict=True):
         body = text[mark.end() : following.start() if following else len(text)].strip("\n")
-        purpose, code = [], []
+        purpose: list[str] = []
+        code: list[str] = []
         for line in body.splitlines():
             if not code and line.startswith("--"):
                 purpose.append(line[2:].strip())
@@ -78,9 +79,7 @@ def statements(engine: EngineName) -> dict[str, Statement]:
                     raise ValueError(f"{statement.file}: {statement.name} is there twice")
                 seen.add(statement.name)
                 text = statement.text if engine == "postgres" else sqlite_names(statement.text)
-                found[statement.name] = Statement(
-                    statement.name, text, statement.purpose, statement.file
-                )
+                found[statement.name] = Statement(statement.name, text, statement.purpose, statement.file)
     return found
 
 

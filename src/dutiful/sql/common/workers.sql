@@ -7,9 +7,12 @@ VALUES (:app, :host, :pid, :parent, :alone, :release, :lease, :concurrency, :now
 RETURNING id
 
 -- name: due_workers
--- For the brake: how many workers are not yet gone, and how many of them are due to be.
-SELECT count(*), coalesce(sum(CASE WHEN w.beat_at < :now - w.lease THEN 1 ELSE 0 END), 0)
-  FROM dutiful.worker AS w WHERE w.gone_at IS NULL AND w.reaped_at IS NULL
+-- For the brake: how many workers are not yet gone, how many of them are due to be, and how many
+-- that are gone may still hold jobs.
+SELECT count(*) - count(w.gone_at),
+       coalesce(sum(CASE WHEN w.gone_at IS NULL AND w.beat_at < :now - w.lease THEN 1 ELSE 0 END), 0),
+       count(w.gone_at)
+  FROM dutiful.worker AS w WHERE w.reaped_at IS NULL
 
 -- name: live_workers
 -- Workers not yet gone, with what a newcomer and a liveness probe need.

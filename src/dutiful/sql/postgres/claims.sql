@@ -74,3 +74,8 @@ RETURNING j.id::text
 -- name: sequence_value
 -- How far the numbers are; lower than last seen means a restore or a failover.
 SELECT last_value FROM dutiful.ready_seq
+
+-- name: held_by
+-- What a worker runs by the table, for one that lost the answer to a claim.
+SELECT j.id::text, j.token::text, j.run_no FROM dutiful.job AS j
+ WHERE j.state = 'running' AND j.worker = :worker

@@ -16,20 +16,20 @@ UPDATE dutiful.worker SET gone_at = :now, gone_how = :how
 RETURNING id
 
 -- name: bury_workers
--- Marks workers gone whose beat is older than their lease, or whose process is known to be dead
--- (:dead). Rows are taken with SKIP LOCKED and looked at again as they are now: a beat that commits
+-- Marks workers gone whose beat is older than their lease (unless the brake says not to: :silent is
+-- false), or whose process is known to be dead (:dead). Rows are taken with SKIP LOCKED and looked at again as they are now: a beat that commits
 -- meanwhile saves its worker.
 WITH due AS MATERIALIZED (
     SELECT w.id FROM dutiful.worker AS w
      WHERE w.gone_at IS NULL AND w.reaped_at IS NULL
-       AND (w.beat_at < :now - w.lease
+       AND ((:silent::boolean AND w.beat_at < :now - w.lease)
             OR w.id IN (SELECT e.value::bigint FROM jsonb_array_elements_text(:dead::jsonb) AS e(value)))
        FOR UPDATE SKIP LOCKED
 )
 UPDATE dutiful.worker AS w SET gone_at = :now, gone_how = 'lapsed'
   FROM due
  WHERE w.id = due.id AND w.gone_at IS NULL
-   AND (w.beat_at < :now - w.lease
+   AND ((:silent::boolean AND w.beat_at < :now - w.lease)
         OR w.id IN (SELECT e.value::bigint FROM jsonb_array_elements_text(:dead::jsonb) AS e(value)))
 RETURNING w.id, w.host, w.file
 

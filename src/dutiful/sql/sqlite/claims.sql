@@ -47,3 +47,8 @@ SELECT id FROM dutiful.job WHERE false
 -- name: sequence_value
 -- How far the numbers are.
 SELECT last_value FROM dutiful.ready_seq
+
+-- name: held_by
+-- What a worker runs by the table, for one that lost the answer to a claim.
+SELECT j.id, j.token, j.run_no FROM dutiful.job AS j
+ WHERE j.state = 'running' AND j.worker = :worker

@@ -19,7 +19,7 @@ RETURNING id
 -- (:dead: the kernel freed its lock).
 UPDATE dutiful.worker SET gone_at = :now, gone_how = 'lapsed'
  WHERE gone_at IS NULL
-   AND (beat_at < :now - lease OR id IN (SELECT e.value FROM json_each(:dead) AS e))
+   AND ((:silent AND beat_at < :now - lease) OR id IN (SELECT e.value FROM json_each(:dead) AS e))
 RETURNING id, host, file
 
 -- name: lapse_jobs

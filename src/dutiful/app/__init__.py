@@ -1,0 +1,1 @@
+"""What a user's code holds: the app, its tasks, handles to jobs, and the run that a body is given."""

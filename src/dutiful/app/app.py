@@ -1,0 +1,306 @@
+"""The app: a name, a database, and the tasks declared on it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec, TypeVar, cast
+
+from ..engines.contract import Clock, Engine
+from ..engines.urls import open_engine
+from ..model.durations import Duration, microseconds
+from ..model.errors import CommitUnknown, InvalidOption, InvalidTask, NotBuilt, UnknownTask
+from ..model.ids import make_id
+from ..model.jobs import CRASHES_MAX, REMEMBER_US, Enqueued, NewJob
+from ..model.keys import near
+from ..model.retry import Retry
+from ..operations import enqueue
+from . import events
+from .handle import Handle
+from .running import Run
+from .task import Delivery, Isolation, Policy, Task, Using, checked_queue, repeated, rows_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+logger = logging.getLogger("dutiful.app")
+
+KEEP = "7d"
+COPY_FROM = 1000
+"""How many jobs a bulk enqueue has to have before COPY is worth its set-up."""
+
+
+class App:
+    """Jobs of one application in one database. Several apps may share a database, told apart by name.
+
+    ``url``: ``"sqlite:///jobs.db"`` or ``"postgresql://user@host/database"``; no connection is made
+    before it is needed. ``keep`` is how long finished jobs stay in the history; ``release`` names
+    the deployed version, for people. Raises InvalidTask, InvalidUrl, DriverMissing.
+    """
+
+    def __init__(
+        self, name: str, url: str, *, keep: Duration = KEEP, release: str = "", clock: Clock | None = None
+    ) -> None:
+        if not isinstance(name, str) or not name or len(name) > 100 or not name.isprintable():
+            raise InvalidTask(f"{name!r} is no name for an app: printable text of 1 to 100 characters.")
+        self.name = name
+        self.url = url
+        self.release = release
+        self.keep_us = microseconds(keep, what="keep", zero_ok=False)
+        self.tasks: dict[str, Task[..., Any]] = {}
+        """Every declared task by its own name."""
+        self.queues: dict[str, int | None] = {}
+        """Declared queues and their targets, in microseconds."""
+        self.starters: list[Callable[[], Any]] = []
+        self.stoppers: list[Callable[[], Any]] = []
+        self.wrappers: list[Callable[[Run], Any]] = []
+        self._by_any_name: dict[str, Task[..., Any]] = {}
+        self._clock = clock
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+        open_engine(url, clock=clock)  # says at once what is wrong with the URL
+
+    @property
+    def engine(self) -> Engine:
+        """What runs operations on this app's database."""
+        if self._engine is None:
+            with self._lock:
+                if self._engine is None:
+                    self._engine = open_engine(self.url, clock=self._clock)
+        return self._engine
+
+    # ── declaring ───────────────────────────────────────────────────────────────────────────
+
+    def task(
+        self,
+        *,
+        name: str | None = None,
+        once: str | None = None,
+        queue: str = "default",
+        priority: int = 0,
+        retry: int | Retry = 8,
+        crashes: int = CRASHES_MAX,
+        timeout: Duration | None = None,
+        remember: Duration | None = None,
+        result: bool = False,
+        version: int = 1,
+        isolation: Isolation = "thread",
+        delivery: Delivery = "at_least_once",
+        aliases: Iterable[str] = (),
+        owner: str = "",
+        tags: Iterable[str] = (),
+    ) -> Callable[[Callable[P, R]], Task[P, R]]:
+        """Declare a function as a task; it stays callable.
+
+        ``once`` names the duty by a template over the arguments, as ``"receipt:{order_id}"``: while a
+        job of it is open, and for ``remember`` (default 7 days) after it is done, a second enqueue
+        returns that job. ``priority`` is from -100 to 100, higher is sooner. ``retry`` is the number of
+        retries after an error (0: none) or a :class:`Retry`; ``crashes`` is the budget for runs that
+        kill their worker, apart from that. ``timeout`` bounds one attempt. ``version`` is that of the
+        arguments: an older worker leaves newer jobs alone. ``isolation="process"`` runs the body in a
+        child process, which can be killed. ``aliases`` are names that waiting jobs may still carry.
+        Raises a DeclarationError.
+        """
+        policy_fields: dict[str, Any] = {
+            "queue": queue,
+            "priority": priority,
+            "retry": Retry.of(retry),
+            "crashes": crashes,
+            "timeout_us": None if timeout is None else microseconds(timeout, what="timeout", zero_ok=False),
+            "remember_us": REMEMBER_US if remember is None else microseconds(remember, what="remember"),
+            "result": result,
+            "version": version,
+            "isolation": isolation,
+            "delivery": delivery,
+            "aliases": tuple(aliases),
+            "owner": owner,
+            "tags": tuple(tags),
+        }
+        names = sys._getframe(1).f_locals  # annotations may name what is local to the caller
+
+        def declare(function: Callable[P, R]) -> Task[P, R]:
+            own = name if name is not None else f"{function.__module__}.{function.__qualname__}"
+            task = Task(self, function, Policy(name=own, **policy_fields), once, names)
+            self._add(task)
+            return task
+
+        return declare
+
+    def _add(self, task: Task[..., Any]) -> None:
+        for known in (task.name, *task.policy.aliases):
+            other = self._by_any_name.get(known)
+            if other is not None and not _same_source(other, task):
+                raise InvalidTask(
+                    f"Two tasks of app {self.name!r} are called {known!r}:"
+                    f" {_place(other)} and {_place(task)}.",
+                    hint="Give one of them another name=.",
+                )
+        self.tasks[task.name] = task
+        for known in (task.name, *task.policy.aliases):
+            self._by_any_name[known] = task
+
+    def queue(self, name: str, *, target: Duration | None = None, limit: int | None = None) -> None:
+        """Declare a queue; ``target`` is how late its oldest due job may be before that is noted."""
+        if limit is not None:
+            raise NotBuilt(
+                f"queue {name!r}: limit= is not built yet in this version.", hint="Leave limit= away."
+            )
+        checked_queue(name, InvalidTask)
+        self.queues[name] = None if target is None else microseconds(target, what="target", zero_ok=False)
+
+    def on_start(self, function: F) -> F:
+        """Call this function (plain or async) in every worker process before its first job."""
+        self.starters.append(function)
+        return function
+
+    def on_stop(self, function: F) -> F:
+        """Call this function (plain or async) in every worker process after its last job."""
+        self.stoppers.append(function)
+        return function
+
+    def around(self, function: F) -> F:
+        """Wrap every run: a generator function that yields once, given the :class:`Run`.
+
+        What the body raises is raised at its ``yield``; it must not be swallowed there, for what is
+        swallowed did not happen: it is raised again. Wrappers nest, the first declared outermost.
+        """
+        self.wrappers.append(function)
+        return function
+
+    # ── enqueuing ───────────────────────────────────────────────────────────────────────────
+
+    def find_task(self, name: str) -> Task[..., Any]:
+        """The task of that name or alias; raises UnknownTask with the nearest name."""
+        task = self._by_any_name.get(name)
+        if task is None:
+            raise UnknownTask(f"App {self.name!r} has no task {name!r}{near(name, self.tasks)}.")
+        return task
+
+    def known(self) -> dict[str, int]:
+        """Every name that jobs of this app may carry, with the newest version of its arguments."""
+        return {name: task.policy.version for name, task in self._by_any_name.items()}
+
+    def new_id(self) -> str:
+        """A job id (UUIDv7) for ``.using(id=…)``: an enqueue repeated with it is one job."""
+        return make_id()
+
+    def enqueue_many(
+        self,
+        task: Task[..., R] | Using[..., R],
+        rows: Iterable[Any],
+        *,
+        connection: object | None = None,
+    ) -> list[Handle[R]]:
+        """Store many jobs in one transaction, in order: all of them or, if it raises, none.
+
+        A row is a tuple of positional arguments, a dict of keyword arguments, or the one argument.
+        """
+        using, jobs = self._bulk(task, rows)
+        engine = self.engine
+        runner = engine if connection is None else engine.bind(connection)
+        if _copyable(jobs) and runner.can_copy:
+            runner.run(enqueue.load(self.name, jobs[0].queue, jobs[0].priority, jobs))
+            done = [Enqueued(job.id, False) for job in jobs]
+        else:
+            done = runner.run(enqueue.many(self.name, jobs)) if jobs else []
+        if connection is None:
+            self._wake(jobs)
+        returns = using.task.codec.returns
+        return [Handle(self, one.id, duplicate=one.duplicate, returns=returns) for one in done]
+
+    async def aenqueue_many(
+        self,
+        task: Task[..., R] | Using[..., R],
+        rows: Iterable[Any],
+        *,
+        connection: object | None = None,
+    ) -> list[Handle[R]]:
+        """:meth:`enqueue_many` for an event loop."""
+        using, jobs = self._bulk(task, rows)
+        engine = self.engine
+        runner = engine if connection is None else engine.bind(connection)
+        if _copyable(jobs) and runner.can_copy:
+            await runner.arun(enqueue.load(self.name, jobs[0].queue, jobs[0].priority, jobs))
+            done = [Enqueued(job.id, False) for job in jobs]
+        else:
+            done = await runner.arun(enqueue.many(self.name, jobs)) if jobs else []
+        if connection is None:
+            self._wake(jobs)
+        returns = using.task.codec.returns
+        return [Handle(self, one.id, duplicate=one.duplicate, returns=returns) for one in done]
+
+    def _bulk(
+        self, task: Task[..., R] | Using[..., R], rows: Iterable[Any]
+    ) -> tuple[Using[..., R], list[NewJob]]:
+        using = Using(task) if isinstance(task, Task) else task
+        if using.job_id is not None or using.once is not None:
+            raise InvalidOption("id= and once= name one job; they cannot be given to many.")
+        if using.connection is not None:
+            raise InvalidOption("Give the connection to enqueue_many itself: enqueue_many(…, connection=…).")
+        return using, [using.new_job(args, kwargs) for args, kwargs in rows_of(rows)]
+
+    def _store(self, job: NewJob, connection: object | None) -> Enqueued:
+        if connection is not None:
+            return self.engine.bind(connection).run(enqueue.one(self.name, job))
+        try:
+            done = self.engine.run(enqueue.one(self.name, job))
+        except CommitUnknown:
+            # The id is ours: asking once more is one job, whatever became of the first.
+            events.emit(logger, logging.WARNING, events.COMMIT_UNKNOWN, job_id=job.id)
+            done = self.engine.run(enqueue.one(self.name, repeated(job)))
+        self._wake((job,))
+        return done
+
+    async def _astore(self, job: NewJob, connection: object | None) -> Enqueued:
+        if connection is not None:
+            return await self.engine.bind(connection).arun(enqueue.one(self.name, job))
+        try:
+            done = await self.engine.arun(enqueue.one(self.name, job))
+        except CommitUnknown:
+            events.emit(logger, logging.WARNING, events.COMMIT_UNKNOWN, job_id=job.id)
+            done = await self.engine.arun(enqueue.one(self.name, repeated(job)))
+        self._wake((job,))
+        return done
+
+    def _wake(self, jobs: Iterable[NewJob]) -> None:
+        for queue in {job.queue for job in jobs if not job.delay_us and job.run_at_us is None}:
+            self.engine.wake(queue)
+
+    # ── the rest ────────────────────────────────────────────────────────────────────────────
+
+    def handle(self, id: str) -> Handle[Any]:
+        """A handle to a job known by its id."""
+        return Handle(self, id, returns=Any)
+
+    def migrate(self) -> list[str]:
+        """Bring the tables to this version; returns what was done. (A new SQLite file does it itself.)"""
+        return self.engine.migrate()
+
+    def close(self) -> None:
+        """Close the connections; the app opens new ones if it is used again."""
+        if self._engine is not None:
+            self._engine.close()
+
+    def __repr__(self) -> str:
+        return f"<App {self.name!r}, {len(self.tasks)} tasks>"
+
+
+def _copyable(jobs: list[NewJob]) -> bool:
+    return len(jobs) >= COPY_FROM and all(
+        job.key is None and not job.delay_us and job.run_at_us is None for job in jobs
+    )
+
+
+def _same_source(one: Task[..., Any], other: Task[..., Any]) -> bool:
+    """A module that is imported anew (reload, __main__) declares the same task again: no conflict."""
+    first, second = one.function, other.function
+    code, other_code = cast(Any, first).__code__, cast(Any, second).__code__
+    return (code.co_filename, code.co_qualname) == (other_code.co_filename, other_code.co_qualname)
+
+
+def _place(task: Task[..., Any]) -> str:
+    code = cast(Any, task.function).__code__
+    return f"{task.function.__module__} ({code.co_filename}:{code.co_firstlineno})"

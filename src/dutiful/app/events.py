@@ -1,0 +1,49 @@
+"""The names of everything that is logged; a line is a name and its fields, never prose.
+
+Loggers are ``dutiful.app`` and ``dutiful.worker``. Nothing here configures logging.
+"""
+
+from __future__ import annotations
+
+import logging
+
+WORKER_STARTED = "worker_started"
+WORKER_STOPPED = "worker_stopped"
+WORKER_DRAINING = "worker_draining"
+WORKER_HALTED = "worker_halted"
+WORKER_EXPELLED = "worker_expelled"
+LEASE_AT_RISK = "lease_at_risk"
+STORE_LOST = "store_lost"
+STORE_BACK = "store_back"
+CLOCK_SKEWED = "clock_skewed"
+JOB_DONE = "job_done"
+JOB_FAILED = "job_failed"
+JOB_SNOOZED = "job_snoozed"
+JOB_BURIED = "job_buried"
+JOB_RELEASED = "job_released"
+JOB_TIMED_OUT = "job_timed_out"
+JOB_CRASHED = "job_crashed"
+JOB_LAPSED = "job_lapsed"
+RUN_OVER = "run_over"
+THREAD_STUCK = "thread_stuck"
+TASKS_UNKNOWN = "tasks_unknown"
+REAP_BRAKED = "reap_braked"
+CHORE_FAILED = "chore_failed"
+CHILD_STARTED = "child_started"
+CHILD_ENDED = "child_ended"
+CODE_CHANGED = "code_changed"
+COMMIT_UNKNOWN = "commit_unknown"
+
+
+def emit(logger: logging.Logger, level: int, event: str, **fields: object) -> None:
+    """One event: ``job_failed job_id=… attempt=2``; the fields are on the record, too."""
+    if logger.isEnabledFor(level):
+        text = " ".join(f"{name}={value!r}" for name, value in fields.items() if name != "exc_info")
+        logger.log(
+            level,
+            "%s %s",
+            event,
+            text,
+            exc_info=fields.get("exc_info"),  # type: ignore[arg-type]
+            extra={"event": event, "fields": fields},
+        )

@@ -1,0 +1,1 @@
+"""Running tasks: claims, threads and loops that run bodies, endings, heartbeats, chores."""

@@ -1,0 +1,194 @@
+"""The pipe between a worker and a child process: one lease there, one ending back.
+
+Run as ``python -m dutiful.worker.child_process MODULE:APP IN OUT`` in the child. It reads leases from
+one descriptor and writes endings to another, so that what a body prints goes where it always went.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..model.errors import InvalidOption
+from ..model.jobs import Ending, Lease
+
+if TYPE_CHECKING:
+    from ..app.app import App
+
+START_S = 60.0
+_LENGTH = struct.Struct("!I")
+
+
+class ChildProcess:
+    """The parent's end of a child."""
+
+    def __init__(self, process: subprocess.Popen[bytes], inward: int, outward: int) -> None:
+        self._process = process
+        self._in = inward
+        self._out = outward
+        self.pid = process.pid
+
+    @classmethod
+    def start(cls, app_path: str) -> ChildProcess:
+        """Start a child that imports the app, and wait until it is ready. Raises RuntimeError."""
+        if not app_path:
+            raise InvalidOption(
+                "A child process cannot import this app: it is in no module's variable.",
+                hint="Keep the App in a module-level variable, and start: dutiful worker MODULE:APP",
+            )
+        their_in, our_out = os.pipe()
+        our_in, their_out = os.pipe()
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__, app_path, str(their_in), str(their_out), str(os.getpid())],
+            pass_fds=(their_in, their_out),
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
+        os.close(their_in)
+        os.close(their_out)
+        child = cls(process, our_in, our_out)
+        if child._read(START_S) != b"ready":
+            child.kill()
+            child.reap()
+            raise RuntimeError(f"the child process for {app_path} did not start ({child.exit_text()})")
+        return child
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
+    def send(self, lease: Lease) -> None:
+        """Hand over a job."""
+        fields = {name: getattr(lease, name) for name in Lease.__slots__}
+        _write(self._out, msgspec.msgpack.encode(fields))
+
+    def receive(self, timeout_s: float | None) -> Ending | None:
+        """The ending; None if the process died, or the time is up (then it is still ``alive``)."""
+        data = self._read(timeout_s)
+        return None if data is None else msgspec.msgpack.decode(data, type=Ending)
+
+    def kill(self) -> None:
+        """SIGKILL, now."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    def close(self) -> None:
+        """Let an idle child end by itself."""
+        self._shut()
+        try:
+            self._process.wait(2.0)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
+
+    def reap(self) -> None:
+        """Collect a child that died or was killed."""
+        self._process.wait()
+        self._shut()
+
+    def exit_text(self) -> str:
+        """How it ended, for people: ``signal SIGSEGV`` or ``exit 3``."""
+        code = self._process.wait()
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                return f"signal {signal.Signals(-code).name}"
+        return f"exit {code}"
+
+    def _shut(self) -> None:
+        for descriptor in (self._in, self._out):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+    def _read(self, timeout_s: float | None) -> bytes | None:
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        head = _read_exactly(self._in, _LENGTH.size, until)
+        return None if head is None else _read_exactly(self._in, _LENGTH.unpack(head)[0], until)
+
+
+def where_is(app: App) -> str:
+    """MODULE:VARIABLE of an app that some imported module holds; "" if none does."""
+    for name, module in list(sys.modules.items()):
+        if name == "__main__" or name.startswith("dutiful"):
+            continue
+        for variable, value in list(getattr(module, "__dict__", {}).items()):
+            if value is app:
+                return f"{name}:{variable}"
+    return ""
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    whole = _LENGTH.pack(len(data)) + data
+    while whole:
+        whole = whole[os.write(descriptor, whole) :]
+
+
+def _read_exactly(descriptor: int, size: int, until: float | None) -> bytes | None:
+    found = b""
+    while len(found) < size:
+        left = None if until is None else until - time.monotonic()
+        if left is not None and left <= 0:
+            return None
+        ready, _, _ = select.select([descriptor], [], [], left)
+        if not ready:
+            return None
+        piece = os.read(descriptor, size - len(found))
+        if not piece:
+            return None
+        found += piece
+    return found
+
+
+def _die_with_parent(parent: int) -> None:
+    """On Linux the kernel kills us with our parent; elsewhere we end when the pipe does."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def main(argv: list[str]) -> None:
+    """The child: import, say "ready", then one job after the other until the pipe ends."""
+    from ..app.finding import find_app
+    from .run import carry_out, run_of
+
+    app_path, inward, outward = argv[0], int(argv[1]), int(argv[2])
+    _die_with_parent(int(argv[3]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's to handle
+    app = find_app(app_path)
+    _call(app.starters)
+    _write(outward, b"ready")
+    while (head := _read_exactly(inward, _LENGTH.size, None)) is not None:
+        data = _read_exactly(inward, _LENGTH.unpack(head)[0], None)
+        if data is None:
+            break
+        lease = Lease(**msgspec.msgpack.decode(data))
+        ending = carry_out(app, app.find_task(lease.task), lease, run_of(lease))
+        _write(outward, msgspec.msgpack.encode(ending))
+    _call(app.stoppers)
+
+
+def _call(hooks: list[Any]) -> None:
+    import asyncio
+
+    for hook in hooks:
+        value = hook()
+        if asyncio.iscoroutine(value):
+            asyncio.run(_awaited(value))
+
+
+async def _awaited(value: Any) -> None:
+    await value
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

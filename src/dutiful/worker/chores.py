@@ -1,0 +1,184 @@
+"""Chores: what any worker does for all, safe when doubled. Reaping, sweeping, forgetting.
+
+The brake: a pass that would mark many workers dead at once may be looking at a stalled database, and
+running everything again would keep that down. So it waits, once, for one more lease; then it goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..app import events
+from ..app.events import emit
+from ..model.brake import Brake
+from ..model.errors import DutifulError
+from ..model.jobs import Lane
+from ..operations import claims, retention, workers
+from . import liveness
+from .options import SWEEP_S
+from .places import record_folder
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+logger = logging.getLogger("dutiful.worker")
+
+PREPARE_S = 3600.0
+PRUNE_S = 600.0
+DUTIES_S = 60.0
+FILES_S = 3600.0
+
+
+class Chores:
+    """Does each chore in its time, from one thread."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._host = socket.gethostname()
+        options = worker.options
+        self._brake = Brake(lease_s=options.lease_s)
+        self._cursor = retention.START
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="dutiful-chores", daemon=True)
+        start = time.monotonic()
+        self._due: dict[Callable[[], None], tuple[float, float]] = {
+            self.reap: (start + options.reap_s * random.random(), options.reap_s),
+            self.sweep: (start, SWEEP_S),
+            self.prepare: (start, PREPARE_S),
+            self.prune: (start + PRUNE_S * random.random(), PRUNE_S),
+            self.prune_duties: (start + DUTIES_S * random.random(), DUTIES_S),
+            self.forget_files: (start + FILES_S * random.random(), FILES_S),
+        }
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the chore that is under way."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(5.0)
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            chore, (at, period) = min(self._due.items(), key=lambda item: item[1][0])
+            if self._stop.wait(max(0.0, at - time.monotonic())):
+                return
+            self._due[chore] = (time.monotonic() + period * random.uniform(0.9, 1.1), period)
+            try:
+                chore()
+            except DutifulError as error:
+                emit(logger, logging.WARNING, events.CHORE_FAILED, chore=chore.__name__, error=str(error))
+            except Exception:
+                logger.exception("chore_failed chore=%r", chore.__name__)
+
+    # ── reaping ─────────────────────────────────────────────────────────────────────────────
+
+    def reap(self) -> None:
+        """Mark dead workers gone, and take back what they held."""
+        worker, engine = self._worker, self._worker.engine
+        dead = self._known_dead()
+        alive, silent, unreaped = engine.run(workers.due())
+        if silent and not dead:
+            own = worker.heart.beaten(worker.options.lease_s)
+            if not self._brake.may_reap(alive, silent, own, time.monotonic()):
+                emit(logger, logging.WARNING, events.REAP_BRAKED, alive=alive, silent=silent, own_beats=own)
+                silent = 0
+        if silent or dead:
+            unreaped += len(engine.run(workers.bury(dead, silent=bool(silent))))
+        if unreaped:
+            self._lapse()
+
+    def _known_dead(self) -> list[int]:
+        """On SQLite all workers share this host, so the kernel says who is dead: its lock is free."""
+        engine = self._worker.engine
+        if engine.name != "sqlite" or getattr(engine, "memory", False):
+            return []
+        return [
+            row.id
+            for row in engine.run(workers.live())
+            if row.file is not None and row.host == self._host and liveness.is_dead(row.file)
+        ]
+
+    def _lapse(self) -> None:
+        engine = self._worker.engine
+        gone = engine.run(workers.unreaped())
+        recorded, begun, files = [], [], []
+        for row, host, file in gone:
+            if file is None or host != self._host:
+                continue
+            found = liveness.begun(file)
+            if found is not None and liveness.is_dead(file):
+                recorded.append(row)
+                begun += found
+                files.append(file)
+        while True:
+            lapsed = engine.run(workers.lapse(recorded, begun))
+            for job in lapsed:
+                emit(
+                    logger,
+                    logging.ERROR if job.last else logging.WARNING,
+                    events.JOB_LAPSED,
+                    job_id=job.job_id,
+                    run_no=job.run_no,
+                    suspect=job.begun,
+                    dead=job.last,
+                )
+            if len(lapsed) < 1000:
+                break
+        left = {row for row, _, _ in engine.run(workers.unreaped())}
+        for row, _, file in gone:
+            if row not in left and file in files and file is not None:
+                liveness.remove(file)
+        if lapsed:
+            for queue in self._worker.queues:
+                engine.wake(queue)
+
+    # ── the others ──────────────────────────────────────────────────────────────────────────
+
+    def sweep(self) -> None:
+        """Give jobs that claims passed by a new place. Once per cluster and set of tasks."""
+        worker = self._worker
+        marks = worker.fetcher.marks.values
+        if not any(marks.values()):
+            return
+        known = worker.app.known()
+        name = f"sweep:{worker.app.name}:{zlib.crc32(repr(sorted(known.items())).encode()):08x}"
+        if worker.engine.run(workers.turn(name, round(SWEEP_S * 1e6))):
+            lanes = [Lane(lane, mark) for lane, mark in marks.items() if mark]
+            worker.engine.run(claims.sweep(lanes, known))
+
+    def prepare(self) -> None:
+        """Make room for the history of the days to come."""
+        if self._worker.engine.run(workers.turn("prepare", round(PREPARE_S * 1e6))):
+            self._worker.engine.run(retention.prepare())
+
+    def prune(self) -> None:
+        """Forget endings that are older than the app keeps them."""
+        if self._worker.engine.run(workers.turn("prune", round(PRUNE_S * 1e6))):
+            self._worker.engine.run(retention.prune(self._worker.app.keep_us))
+
+    def prune_duties(self) -> None:
+        """Forget duties that are remembered no longer, a piece at a time."""
+        if self._worker.engine.run(workers.turn("prune_duties", round(DUTIES_S * 1e6))):
+            for _ in range(10):
+                self._cursor = self._worker.engine.run(retention.prune_duties(self._cursor)).cursor
+                if self._cursor == retention.START:
+                    break
+
+    def forget_files(self) -> None:
+        """Remove files of workers whose rows were forgotten."""
+        folder = record_folder(self._worker.engine)
+        if Path(folder).is_dir():
+            rows = [row.file for row in self._worker.engine.run(workers.live()) if row.file]
+            liveness.sweep(folder, {os.path.basename(file) for file in rows})

@@ -1,0 +1,190 @@
+"""Carry out one run: decode, wrap, call the body, and say how it ended. The only caller of user code."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import traceback
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..app import events
+from ..app.events import emit
+from ..app.running import Run
+from ..model.errors import TimedOut
+from ..model.jobs import RESULT_BYTES_MAX, Ending, Failure, Lease
+from ..model.payload import encode_result
+from ..model.retry import Again, judge
+
+if TYPE_CHECKING:
+    from ..app.app import App
+    from ..app.task import Task
+
+logger = logging.getLogger("dutiful.worker")
+
+TRACEBACK_CHARS_MAX = 20_000
+MESSAGE_CHARS_MAX = 2_000
+
+
+class Cancelled(BaseException):
+    """Thrown into a body that must stop now: the worker shuts down, or the run is over."""
+
+
+def run_of(lease: Lease) -> Run:
+    """What the body is given."""
+    return Run(
+        job_id=lease.job_id,
+        task=lease.task,
+        run_no=lease.run_no,
+        attempt=lease.attempt,
+        duty_key=lease.key,
+    )
+
+
+def carry_out(app: App, task: Task[..., Any], lease: Lease, run: Run) -> Ending:
+    """Run a plain task's body to its end, in this thread."""
+    try:
+        arguments = _arguments(task, lease, run)
+        with _around(app, run):
+            value = task.function(**arguments)
+        return completed(task, lease, value)
+    except BaseException as error:
+        return failed(task, lease, error)
+
+
+async def acarry_out(app: App, task: Task[..., Any], lease: Lease, run: Run) -> Ending:
+    """Run an async task's body to its end. CancelledError is the caller's to explain."""
+    import asyncio
+
+    try:
+        arguments = _arguments(task, lease, run)
+        with _around(app, run):
+            if task.policy.timeout_us is None:
+                value = await task.function(**arguments)
+            else:
+                value = await _in_time(task, arguments)
+        return completed(task, lease, value)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        return failed(task, lease, error)
+
+
+async def _in_time(task: Task[..., Any], arguments: dict[str, Any]) -> Any:
+    import asyncio
+
+    assert task.policy.timeout_us is not None
+    scope = asyncio.timeout(task.policy.timeout_us / 1e6)
+    try:
+        async with scope:
+            return await task.function(**arguments)
+    except TimeoutError:
+        if scope.expired():
+            raise timed_out(task) from None
+        raise
+
+
+def _arguments(task: Task[..., Any], lease: Lease, run: Run) -> dict[str, Any]:
+    arguments = task.codec.decode(lease.args)
+    for name in task.codec.injected:
+        arguments[name] = run
+    return arguments
+
+
+@contextlib.contextmanager
+def _around(app: App, run: Run) -> Iterator[None]:
+    if not app.wrappers:
+        yield
+        return
+    error: BaseException | None = None
+    with contextlib.ExitStack() as stack:
+        for wrapper in app.wrappers:
+            stack.enter_context(contextlib.contextmanager(wrapper)(run))
+        try:
+            yield
+        except BaseException as raised:
+            error = raised
+            raise
+    if error is not None:  # a wrapper swallowed it; a body that raised has failed all the same
+        raise error
+
+
+def completed(task: Task[..., Any], lease: Lease, value: Any) -> Ending:
+    """The ending of a body that returned. A result that cannot be kept is an error of the task."""
+    result = encode_result(value, RESULT_BYTES_MAX) if task.policy.result else None
+    return Ending("complete", lease.job_id, lease.token, lease.run_no, result=result)
+
+
+def failed(task: Task[..., Any], lease: Lease, error: BaseException) -> Ending:
+    """The ending of a body that raised, by the pure verdict on it."""
+    verdict = judge(error, attempt=lease.attempt, retry=task.policy.retry, chance=random.random())
+    about: dict[str, Any] = {"job_id": lease.job_id, "task": lease.task, "attempt": lease.attempt}
+    if not isinstance(verdict, Again):
+        emit(logger, logging.ERROR, events.JOB_BURIED, **about, reason=verdict.reason, error=repr(error))
+        return Ending(
+            "bury",
+            lease.job_id,
+            lease.token,
+            lease.run_no,
+            reason=verdict.reason,
+            failure=failure_of(error),
+        )
+    if not verdict.charged:
+        emit(logger, logging.INFO, events.JOB_SNOOZED, **about, delay_s=verdict.delay_us / 1e6)
+    else:
+        emit(
+            logger,
+            logging.WARNING,
+            events.JOB_FAILED,
+            **about,
+            error=repr(error),
+            delay_s=verdict.delay_us / 1e6,
+        )
+    return Ending(
+        "fail" if verdict.charged else "snooze",
+        lease.job_id,
+        lease.token,
+        lease.run_no,
+        delay_us=verdict.delay_us,
+        charged=verdict.charged,
+        failure=None if verdict.error is None else failure_of(verdict.error),
+    )
+
+
+def released(lease: Lease, *, begun: bool) -> Ending:
+    """The ending of a run that is handed back, uncharged."""
+    return Ending("release", lease.job_id, lease.token, lease.run_no, begun=begun, charged=False)
+
+
+def timed_out(task: Task[..., Any]) -> TimedOut:
+    """The error of a body that ran longer than its task's timeout."""
+    from ..model.durations import text
+
+    assert task.policy.timeout_us is not None
+    return TimedOut(f"{task.name} ran longer than its timeout of {text(task.policy.timeout_us)}.")
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What people will read: kind, message, and the traceback from the user's first frame on."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("dutiful."):
+        trace = trace.tb_next
+    try:
+        lines = traceback.format_exception(type(error), error, trace)
+        message = str(error)
+    except Exception as broken:  # an error whose own text raises
+        lines, message = [], f"(its text cannot be had: {type(broken).__name__})"
+    kind = type(error).__qualname__
+    if type(error).__module__ not in ("builtins", "__main__"):
+        kind = f"{type(error).__module__}.{kind}"
+    text = "".join(lines)
+    if len(text) > TRACEBACK_CHARS_MAX:
+        half = TRACEBACK_CHARS_MAX // 2
+        text = f"{text[:half]}\n… {len(text) - 2 * half:,} characters left out …\n{text[-half:]}"
+    return Failure(_clean(kind), _clean(message[:MESSAGE_CHARS_MAX]), _clean(text))
+
+
+def _clean(text: str) -> str:
+    """Text that both databases take: no NUL, no lone surrogates."""
+    return text.replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode()
