@@ -8,11 +8,11 @@ import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..model import errors
-from ..operations.plan import Load, Operation, Rows, Step
+from ..operations.plan import Operation, Rows, Step
 from ..sql import EngineName
-from ..sql.render import render
-from .bound_runner import SAVEPOINT, SyncRunner, in_our_words, observer, texts
+from .bound_runner import SAVEPOINT, SyncRunner, in_our_words, observer
 from .drive import adrive
+from .postgres_transactions import IDLE, acarry_out, adapt, carry_out
 
 if TYPE_CHECKING:
     from .postgres import PostgresEngine
@@ -23,8 +23,6 @@ Identity = tuple[str, int]
 """A database, and the microsecond in which its server started: enough to tell two servers apart."""
 
 WHICH = "SELECT current_database()::text, (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint"
-
-IDLE = 0  # psycopg's TransactionStatus
 
 _checked: weakref.WeakSet[PostgresEngine] = weakref.WeakSet()
 _identities: weakref.WeakKeyDictionary[PostgresEngine, Identity] = weakref.WeakKeyDictionary()
@@ -47,7 +45,7 @@ class PsycopgRunner(SyncRunner):
         known = _seen.setdefault(self._raw, weakref.WeakSet())
         if self.engine not in known:
             see_tables(self.engine)
-            [theirs] = self._rows(WHICH, ())
+            [theirs] = _cursor(self._raw).execute(WHICH).fetchall()
             check_database(self.engine, (theirs[0], theirs[1]))
             known.add(self.engine)
         return False
@@ -59,19 +57,7 @@ class PsycopgRunner(SyncRunner):
         self._raw.execute(text)
 
     def execute(self, step: Step) -> Rows:
-        if isinstance(step, Load):
-            text, _ = render("postgres", step.name, "dollar").parts[0]
-            with _cursor(self._raw) as cursor, cursor.copy(text) as copy:
-                for row in step.rows:
-                    copy.write_row(row)
-                return ()
-        [(text, params)] = texts(self.engine, step, "dollar")
-        return self._rows(text, params)
-
-    def _rows(self, text: str, params: Any) -> Rows:
-        with _cursor(self._raw) as cursor:
-            cursor.execute(text, params, binary=True)
-            return cursor.fetchall() if cursor.description else ()
+        return carry_out(_cursor(self._raw), step, self.engine.clock)
 
 
 class AsyncPsycopgRunner:
@@ -96,7 +82,7 @@ class AsyncPsycopgRunner:
             known = _seen.setdefault(self._raw, weakref.WeakSet())
             if self.engine not in known:
                 await asyncio.to_thread(see_tables, self.engine)
-                [theirs] = await self._rows(WHICH, ())
+                [theirs] = await (await _acursor(self._raw).execute(WHICH)).fetchall()
                 await asyncio.to_thread(check_database, self.engine, (theirs[0], theirs[1]))
                 known.add(self.engine)
             return await adrive(operation, _Savepoint(self, operation.reads), observer(self.engine))
@@ -116,19 +102,7 @@ class AsyncPsycopgRunner:
 
     async def execute(self, step: Step) -> Rows:
         """Execute a step."""
-        if isinstance(step, Load):
-            text, _ = render("postgres", step.name, "dollar").parts[0]
-            async with _acursor(self._raw) as cursor, cursor.copy(text) as copy:
-                for row in step.rows:
-                    await copy.write_row(row)
-                return ()
-        [(text, params)] = texts(self.engine, step, "dollar")
-        return await self._rows(text, params)
-
-    async def _rows(self, text: str, params: Any) -> Rows:
-        async with _acursor(self._raw) as cursor:
-            await cursor.execute(text, params, binary=True)
-            return await cursor.fetchall() if cursor.description else ()
+        return await acarry_out(_acursor(self._raw), step, self.engine.clock)
 
 
 class _Savepoint:
@@ -208,19 +182,15 @@ def _cursor(raw: Any) -> Any:
     from psycopg import RawCursor
     from psycopg.rows import tuple_row
 
-    return _adapted(RawCursor(raw, row_factory=tuple_row))
+    cursor = RawCursor(raw, row_factory=tuple_row)
+    adapt(cursor)
+    return cursor
 
 
 def _acursor(raw: Any) -> Any:
     from psycopg import AsyncRawCursor
     from psycopg.rows import tuple_row
 
-    return _adapted(AsyncRawCursor(raw, row_factory=tuple_row))
-
-
-def _adapted(cursor: Any) -> Any:
-    from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
-
-    cursor.adapters.register_dumper(int, Int8Dumper)
-    cursor.adapters.register_dumper(int, Int8BinaryDumper)
+    cursor = AsyncRawCursor(raw, row_factory=tuple_row)
+    adapt(cursor)
     return cursor

@@ -45,7 +45,8 @@ class SyncRunner(ABC):
         try:
             began = self.enter()
             try:
-                return drive(operation, _Savepoint(self, operation.reads), observer(self.engine))
+                transaction = _Savepoint(self, operation.reads)
+                return drive(operation, transaction, observer(self.engine), self.name == "sqlite")
             except BaseException:
                 if began and self.in_transaction():
                     self.command("ROLLBACK")
@@ -93,27 +94,19 @@ class _Savepoint:
         self._made = False
 
     def begin(self) -> None:
-        if self._wanted and not self._made:
+        if self._wanted:
             self._runner.command(f"SAVEPOINT {SAVEPOINT}")
             self._made = True
 
     def execute(self, step: Step, alone: bool) -> Rows:
-        if not alone or self._runner.name != "sqlite" or not self._wanted:
-            return self._runner.execute(step)
-        self.begin()
-        try:
-            return self._runner.execute(step)
-        except BaseException:
-            self.rollback()
-            raise
+        return self._runner.execute(step)
 
     def commit(self) -> None:
         if self._made:
             self._runner.command(f"RELEASE SAVEPOINT {SAVEPOINT}")
 
     def rollback(self) -> None:
-        made, self._made = self._made, False
-        if made and self._runner.in_transaction():
+        if self._made and self._runner.in_transaction():
             # Should it fail, the connection is broken and the caller's transaction gone with it;
             # the error that led here says more.
             with contextlib.suppress(Exception):

@@ -18,10 +18,10 @@ Observer = Callable[[Step], None]
 
 
 class Transaction(Protocol):
-    """What surrounds the steps of one operation."""
+    """What surrounds the steps of one operation; ``rollback`` only follows ``begin``."""
 
     def begin(self) -> None:
-        """Begin; not called for a first call that is :attr:`~dutiful.operations.plan.Call.alone`."""
+        """Begin; a first call that is :attr:`~dutiful.operations.plan.Call.alone` may go before it."""
         ...
 
     def execute(self, step: Step, alone: bool) -> Rows:
@@ -49,14 +49,22 @@ class AsyncTransaction(Protocol):
     async def rollback(self) -> None: ...
 
 
-def drive(operation: Operation[T], transaction: Transaction, observe: Observer | None = None) -> T:
-    """Carry out the operation and return its result."""
+def drive(
+    operation: Operation[T],
+    transaction: Transaction,
+    observe: Observer | None = None,
+    begin_always: bool = False,
+) -> T:
+    """Carry out the operation and return its result.
+
+    ``begin_always``: also before a call that is alone (SQLite's statements may have several parts).
+    """
     steps = operation.begin()
     begun = False
     try:
         try:
             step = next(steps)
-            if not _alone(step):
+            if begin_always or not _alone(step):
                 begun = True
                 transaction.begin()
             while True:

@@ -14,17 +14,17 @@ import select
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..model import errors
-from ..operations.plan import Load, Operation, Rows, Step
+from ..operations.plan import Operation
 from ..sql import EngineName
-from ..sql.render import render
 from .bound import bind
 from .contract import RETRIES_MAX, Clock, Runner
+from .drive import Observer, adrive, drive
 from .postgres_errors import is_rerun, is_stale, translated
 from .postgres_schema import Schema
+from .postgres_transactions import AsyncOwnTransaction, OwnTransaction, adapt
 from .wake import Listener, Notifier
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ class PostgresEngine:
         self._psycopg = psycopg
         self.url = url
         self.clock = clock
-        self.observe: Callable[[Step], None] | None = None
-        """Called after each statement of an operation; what it raises ends the operation there."""
+        self.observe: Observer | None = None
         self.conninfo, self.pooler = _conninfo(url, psycopg)
         self._schema = Schema(self.connect, self.shown)
         self._reset()
@@ -79,9 +78,7 @@ class PostgresEngine:
         self._lock = threading.Lock()
         self._checked = False
         self._pool: ConnectionPool[Any] | None = None
-        self._apools: weakref.WeakKeyDictionary[Any, AsyncConnectionPool[Any]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._apools: weakref.WeakKeyDictionary[Any, AsyncConnectionPool[Any]] = weakref.WeakKeyDictionary()
         self._listener: Listener | None = None
         self._notifier: Notifier | None = None
 
@@ -100,7 +97,8 @@ class PostgresEngine:
         for attempt in range(RETRIES_MAX + 1):
             connection = self._take(pool)
             try:
-                return self._drive(connection, operation)
+                transaction = OwnTransaction(connection, self.clock, operation.reads)
+                return drive(operation, transaction, self.observe)
             except self._psycopg.Error as error:
                 if attempt < RETRIES_MAX and (is_rerun(error) or is_stale(error)):
                     time.sleep(random.uniform(0, 0.002 * min(attempt, 10)))
@@ -116,7 +114,8 @@ class PostgresEngine:
         for attempt in range(RETRIES_MAX + 1):
             connection = await self._atake(pool)
             try:
-                return await self._adrive(connection, operation)
+                transaction = AsyncOwnTransaction(connection, self.clock, operation.reads)
+                return await adrive(operation, transaction, self.observe)
             except self._psycopg.Error as error:
                 if attempt < RETRIES_MAX and (is_rerun(error) or is_stale(error)):
                     await asyncio.sleep(random.uniform(0, 0.002 * min(attempt, 10)))
@@ -129,97 +128,6 @@ class PostgresEngine:
             finally:
                 await asyncio.shield(pool.putconn(connection))
         raise AssertionError("unreachable")
-
-    def _drive(self, connection: psycopg.Connection[Any], operation: Operation[T]) -> T:
-        steps = operation.begin()
-        begun = committing = False
-        try:
-            step = next(steps)
-            begun = _begin(step)
-            if begun:
-                connection.execute("BEGIN")
-            while True:
-                committing = not begun and not operation.reads
-                rows = self._execute(connection, step)
-                committing = False
-                if self.observe is not None:
-                    self.observe(step)
-                step = steps.send(rows)
-                if not begun:
-                    begun = True
-                    connection.execute("BEGIN")
-        except StopIteration as end:
-            if begun:
-                committing = not operation.reads
-                connection.execute("COMMIT")
-            return end.value  # type: ignore[no-any-return]
-        except self._psycopg.OperationalError as error:
-            if committing and connection.broken:
-                raise _unknown(error) from error
-            raise
-        finally:
-            if not connection.closed and connection.info.transaction_status != 0:
-                connection.execute("ROLLBACK")
-
-    async def _adrive(self, connection: psycopg.AsyncConnection[Any], operation: Operation[T]) -> T:
-        steps = operation.begin()
-        begun = committing = False
-        try:
-            step = next(steps)
-            begun = _begin(step)
-            if begun:
-                await connection.execute("BEGIN")
-            while True:
-                committing = not begun and not operation.reads
-                rows = await self._aexecute(connection, step)
-                committing = False
-                if self.observe is not None:
-                    self.observe(step)
-                step = steps.send(rows)
-                if not begun:
-                    begun = True
-                    await connection.execute("BEGIN")
-        except StopIteration as end:
-            if begun:
-                committing = not operation.reads
-                await connection.execute("COMMIT")
-            return end.value  # type: ignore[no-any-return]
-        except self._psycopg.OperationalError as error:
-            if committing and connection.broken:
-                raise _unknown(error) from error
-            raise
-        finally:
-            if not connection.closed and connection.info.transaction_status != 0:
-                await connection.execute("ROLLBACK")
-
-    def _execute(self, connection: psycopg.Connection[Any], step: Step) -> Rows:
-        if isinstance(step, Load):
-            text, _names = render("postgres", step.name, "dollar").parts[0]
-            with connection.cursor() as cursor, cursor.copy(text) as copy:
-                for row in step.rows:
-                    copy.write_row(row)
-            return ()
-        text, values = self._prepared(step.name, step.params)
-        cursor = connection.execute(text, values, binary=True)
-        return cursor.fetchall() if cursor.description else ()
-
-    async def _aexecute(self, connection: psycopg.AsyncConnection[Any], step: Step) -> Rows:
-        if isinstance(step, Load):
-            text, _names = render("postgres", step.name, "dollar").parts[0]
-            async with connection.cursor() as cursor, cursor.copy(text) as copy:
-                for row in step.rows:
-                    await copy.write_row(row)
-            return ()
-        text, values = self._prepared(step.name, step.params)
-        acursor = await connection.execute(text, values, binary=True)
-        return await acursor.fetchall() if acursor.description else ()
-
-    def _prepared(self, name: str, params: Mapping[str, Any]) -> tuple[str, list[Any]]:
-        if self.clock is not None:
-            text, names = render("postgres", name, "dollar", True).parts[0]
-            return text, [self.clock() if key == "now" else params[key] for key in names]
-        text, names = render("postgres", name, "dollar").parts[0]
-        return text, [params[key] for key in names]
 
     # ── connections ─────────────────────────────────────────────────────────────────────────
 
@@ -241,7 +149,7 @@ class PostgresEngine:
             )
         except self._psycopg.Error as error:
             raise translated(error, self.shown, connecting=True) from error
-        _adapt(connection)
+        adapt(connection)
         return connection
 
     def _open(self) -> ConnectionPool[Any]:
@@ -260,7 +168,7 @@ class PostgresEngine:
                         kwargs=self._options() | {"cursor_factory": self._psycopg.RawCursor},
                         min_size=0,
                         max_size=POOL_MAX,
-                        configure=_adapt,
+                        configure=adapt,
                         timeout=CONNECT_TIMEOUT_S,
                         reconnect_timeout=CONNECT_TIMEOUT_S,
                         open=True,
@@ -393,11 +301,6 @@ class PostgresEngine:
 _left_to_parent: list[object] = []
 
 
-def _begin(step: Step) -> bool:
-    """Whether the first step needs a transaction around it."""
-    return isinstance(step, Load) or not step.alone
-
-
 def _hung_up(connection: Any) -> bool:
     """Whether the server closed an idle connection (a restart): then its socket is readable."""
     try:
@@ -413,20 +316,8 @@ def _hung_up(connection: Any) -> bool:
     return False
 
 
-def _unknown(error: Exception) -> errors.CommitUnknown:
-    return errors.CommitUnknown(f"The connection broke while a commit was under way ({error}).")
-
-
-def _adapt(connection: Any) -> None:
-    """All integers as bigint: one prepared statement each, whatever the numbers' size."""
-    from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
-
-    connection.adapters.register_dumper(int, Int8Dumper)
-    connection.adapters.register_dumper(int, Int8BinaryDumper)
-
-
 async def _aadapt(connection: Any) -> None:
-    _adapt(connection)
+    adapt(connection)
 
 
 def _conninfo(url: str, psycopg: Any) -> tuple[str, bool]:

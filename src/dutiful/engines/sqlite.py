@@ -11,7 +11,6 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +23,7 @@ from .bound import bind
 from .builds import claim_file, release_file, watch
 from .checkpoints import Checkpointer, affected
 from .contract import Clock, Runner, host_now
+from .drive import Observer, drive
 from .filesystems import refuse_network
 from .sqlite_drivers import Connection, DriverName
 from .sqlite_drivers import driver as find_driver
@@ -57,8 +57,7 @@ class SqliteEngine:
         self.path = path if self.memory else str(Path(path).absolute())
         self.url = url or f"sqlite:///{path}"
         self.clock = clock
-        self.observe: Callable[[Step], None] | None = None
-        """Called after each statement of an operation; what it raises ends the operation there."""
+        self.observe: Observer | None = None
         self._driver = find_driver(driver)
         self._synchronous = synchronous
         self._timeout_s = timeout_s
@@ -111,16 +110,9 @@ class SqliteEngine:
                 self._checkpointer.after_commit(writer)
         return result
 
-    def _transact(self, writer: Connection, operation: Operation[T]) -> T:
-        writer.execute("BEGIN IMMEDIATE")
-        try:
-            result = self._drive(writer, operation)
-            writer.execute("COMMIT")
-        except BaseException:
-            if writer.in_transaction:
-                writer.execute("ROLLBACK")
-            raise
-        return result
+    def _transact(self, connection: Connection, operation: Operation[T]) -> T:
+        transaction = _Transaction(connection, self.clock, operation.reads)
+        return drive(operation, transaction, self.observe, begin_always=True)
 
     def _read(self, operation: Operation[T]) -> T:
         with self._lock:
@@ -129,39 +121,13 @@ class SqliteEngine:
             reader = self._readers.pop() if self._readers else None
         reader = reader or self._connect()
         try:
-            reader.execute("BEGIN")
-            try:
-                return self._drive(reader, operation)
-            finally:
-                if reader.in_transaction:
-                    reader.execute("ROLLBACK")
+            return self._transact(reader, operation)
         finally:
             with self._lock:
                 if len(self._readers) < READERS_MAX:
                     self._readers.append(reader)
                 else:
                     reader.close()
-
-    def _drive(self, connection: Connection, operation: Operation[T]) -> T:
-        steps = operation.begin()
-        try:
-            step = next(steps)
-            while True:
-                rows = self._execute(connection, step)
-                if self.observe is not None:
-                    self.observe(step)
-                step = steps.send(rows)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-
-    def _execute(self, connection: Connection, step: Step) -> Rows:
-        if isinstance(step, Load):
-            raise TypeError("SQLite has no COPY; give it batches")
-        params = {**step.params, "now": self.clock() if self.clock else host_now()}
-        rows: Rows = ()
-        for text, _names in render("sqlite", step.name, "named").parts:
-            rows = connection.execute(text, params)
-        return rows
 
     # ── connections ─────────────────────────────────────────────────────────────────────────
 
@@ -354,6 +320,34 @@ class SqliteEngine:
 
 
 _left_to_parent: list[object] = []
+
+
+class _Transaction:
+    """One of ours; what only reads sees one snapshot and takes no lock."""
+
+    def __init__(self, connection: Connection, clock: Clock | None, reads: bool) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._reads = reads
+
+    def begin(self) -> None:
+        self._connection.execute("BEGIN" if self._reads else "BEGIN IMMEDIATE")
+
+    def execute(self, step: Step, alone: bool) -> Rows:
+        if isinstance(step, Load):
+            raise TypeError("SQLite has no COPY; give it batches")
+        params = {**step.params, "now": self._clock() if self._clock else host_now()}
+        rows: Rows = ()
+        for text, _names in render("sqlite", step.name, "named").parts:
+            rows = self._connection.execute(text, params)
+        return rows
+
+    def commit(self) -> None:
+        self._connection.execute("ROLLBACK" if self._reads else "COMMIT")
+
+    def rollback(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
 
 
 def _statements(text: str) -> list[str]:

@@ -1,0 +1,142 @@
+"""One transaction of ours on PostgreSQL: its statements, and what a connection that breaks tells.
+
+Also how any psycopg cursor carries out a step; connections that callers lend use that as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..model.errors import CommitUnknown
+from ..operations.plan import Load, Rows, Step
+from ..sql.render import render
+from .contract import Clock
+
+if TYPE_CHECKING:
+    import psycopg
+
+IDLE = 0  # psycopg's TransactionStatus
+
+
+class OwnTransaction:
+    """On a connection in autocommit, so that a call which is whole by itself is a transaction."""
+
+    def __init__(self, connection: psycopg.Connection[Any], clock: Clock | None, reads: bool) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._reads = reads
+
+    def begin(self) -> None:
+        """See :class:`~dutiful.engines.drive.Transaction`."""
+        self._connection.execute("BEGIN")
+
+    def execute(self, step: Step, alone: bool) -> Rows:
+        """See :class:`~dutiful.engines.drive.Transaction`; one that is alone commits as it ends."""
+        try:
+            return carry_out(self._connection.cursor(), step, self._clock)
+        except Exception as error:
+            if alone and not self._reads and _broke(self._connection, error):
+                raise _unknown(error) from error
+            raise
+
+    def commit(self) -> None:
+        """See :class:`~dutiful.engines.drive.Transaction`; raises CommitUnknown if no answer came."""
+        try:
+            self._connection.execute("COMMIT")
+        except Exception as error:
+            if not self._reads and _broke(self._connection, error):
+                raise _unknown(error) from error
+            raise
+
+    def rollback(self) -> None:
+        """See :class:`~dutiful.engines.drive.Transaction`."""
+        if not self._connection.closed and self._connection.info.transaction_status != IDLE:
+            self._connection.execute("ROLLBACK")
+
+
+class AsyncOwnTransaction:
+    """The same for an event loop."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any], clock: Clock | None, reads: bool) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._reads = reads
+
+    async def begin(self) -> None:
+        """See :meth:`OwnTransaction.begin`."""
+        await self._connection.execute("BEGIN")
+
+    async def execute(self, step: Step, alone: bool) -> Rows:
+        """See :meth:`OwnTransaction.execute`."""
+        try:
+            return await acarry_out(self._connection.cursor(), step, self._clock)
+        except Exception as error:
+            if alone and not self._reads and _broke(self._connection, error):
+                raise _unknown(error) from error
+            raise
+
+    async def commit(self) -> None:
+        """See :meth:`OwnTransaction.commit`."""
+        try:
+            await self._connection.execute("COMMIT")
+        except Exception as error:
+            if not self._reads and _broke(self._connection, error):
+                raise _unknown(error) from error
+            raise
+
+    async def rollback(self) -> None:
+        """See :meth:`OwnTransaction.rollback`."""
+        if not self._connection.closed and self._connection.info.transaction_status != IDLE:
+            await self._connection.execute("ROLLBACK")
+
+
+def carry_out(cursor: Any, step: Step, clock: Clock | None) -> Rows:
+    """Execute a step on a cursor that takes ``$1`` and gives tuples."""
+    if isinstance(step, Load):
+        with cursor.copy(_copies(step)) as copy:
+            for row in step.rows:
+                copy.write_row(row)
+        return [(cursor.rowcount,)]
+    cursor.execute(*_filled(step.name, step.params, clock), binary=True)
+    return cursor.fetchall() if cursor.description else ()
+
+
+async def acarry_out(cursor: Any, step: Step, clock: Clock | None) -> Rows:
+    """See :func:`carry_out`."""
+    if isinstance(step, Load):
+        async with cursor.copy(_copies(step)) as copy:
+            for row in step.rows:
+                await copy.write_row(row)
+        return [(cursor.rowcount,)]
+    await cursor.execute(*_filled(step.name, step.params, clock), binary=True)
+    return await cursor.fetchall() if cursor.description else ()
+
+
+def adapt(of: Any) -> None:
+    """All integers as bigint: one prepared statement each, whatever the numbers' size."""
+    from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
+
+    of.adapters.register_dumper(int, Int8Dumper)
+    of.adapters.register_dumper(int, Int8BinaryDumper)
+
+
+def _copies(load: Load) -> str:
+    return render("postgres", load.name, "dollar").parts[0][0]
+
+
+def _filled(name: str, params: Mapping[str, Any], clock: Clock | None) -> tuple[str, list[Any]]:
+    text, names = render("postgres", name, "dollar", clock is not None).parts[0]
+    if clock is not None:
+        params = {**params, "now": clock()}
+    return text, [params[key] for key in names]
+
+
+def _broke(connection: Any, error: Exception) -> bool:
+    import psycopg
+
+    return isinstance(error, psycopg.OperationalError) and bool(connection.broken)
+
+
+def _unknown(error: Exception) -> CommitUnknown:
+    return CommitUnknown(f"The connection broke while a commit was under way ({error}).")
