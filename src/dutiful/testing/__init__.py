@@ -1,0 +1,12 @@
+"""What users' own tests need: a run to call a task with, a clock to move, and jobs run in place.
+
+Everything is the real thing: ``App("shop", "sqlite://")`` keeps its jobs in memory, and
+:func:`run_all` claims, runs and ends them as a worker does, in the calling thread.
+"""
+
+from __future__ import annotations
+
+from .clock import Clock
+from .running import Outcome, run, run_all
+
+__all__ = ["Clock", "Outcome", "run", "run_all"]
