@@ -45,7 +45,7 @@ def test_a_list_of_queues_is_read(text: str, order: QueueOrder) -> None:
         ("a:99999999999999999999", "from 1 to 1000"),
         (":4", "'' is no name"),
         ("*", "'*' is no name"),
-        (",".join(f"q{n}" for n in range(QUEUES_MAX + 1)), "at most 100"),
+        (",".join(f"q{n}" for n in range(QUEUES_MAX + 1)), "at most 1000"),
     ],
 )
 def test_what_is_no_list_of_queues_is_refused_with_the_reason(text: str, says: str) -> None:

@@ -30,29 +30,8 @@ def canonical(value: Any) -> str:
     zeros, keys of dicts and items of sets in order, records by the names of their fields. A pydantic model
     is what its own JSON says.
     """
-    kind = type(value)
-    if kind is str:
-        return encode_basestring_ascii(value)
-    if kind is int:
-        return str(value)
-    if value is None or kind is bool:
-        return _NAMES[value]
-    if isinstance(value, Enum):
-        return canonical(value.value)
-    if isinstance(value, float):
-        return float.__repr__(value + 0.0)  # -0.0 equals 0.0
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(canonical, value))}]"
-    if isinstance(value, dict):
-        return _object((_key(key), inner) for key, inner in value.items())
-    if isinstance(value, set | frozenset):
-        return f"[{','.join(sorted(map(canonical, value)))}]"
-    for one, text in _TEXTS.items():
-        if isinstance(value, one):
-            return encode_basestring_ascii(text(value))
-    if is_model(type(value)):
-        return canonical(msgspec.json.decode(dump_model(value)))
-    return _object((encode_basestring_ascii(name), getattr(value, name)) for name in fields_of(value))
+    write = _WRITERS.get(type(value))
+    return write(value) if write is not None else _other(value)
 
 
 def digest(text: str) -> str:
@@ -60,24 +39,55 @@ def digest(text: str) -> str:
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-_NAMES = {None: "null", True: "true", False: "false"}
-_TEXTS: dict[type, Callable[[Any], str]] = {  # the first that fits: a datetime is a date too
-    datetime: instant_text,
-    date: date.isoformat,
-    time: time.isoformat,
-    timedelta: lambda value: f"{value // timedelta(microseconds=1)}us",
-    Decimal: decimal_text,
-    UUID: str,
-    bytes: bytes.hex,
-}
+def _other(value: Any) -> str:
+    if isinstance(value, Enum):
+        return canonical(value.value)
+    if isinstance(value, tuple):  # a NamedTuple
+        return _array(value)
+    if is_model(type(value)):
+        return canonical(msgspec.json.decode(dump_model(value)))
+    return _object((_quoted(name), getattr(value, name)) for name in fields_of(value))
 
 
-def _object(pairs: Iterable[tuple[str, Any]]) -> str:
-    return (
-        "{" + ",".join(f"{key}:{canonical(inner)}" for key, inner in sorted(pairs, key=itemgetter(0))) + "}"
-    )
+def _array(items: Iterable[Any]) -> str:
+    return f"[{','.join(map(canonical, items))}]"
+
+
+def _set(items: Iterable[Any]) -> str:
+    return f"[{','.join(sorted(map(canonical, items)))}]"
+
+
+def _dict(value: dict[Any, Any]) -> str:
+    return _object((_key(key), inner) for key, inner in value.items())
 
 
 def _key(key: Any) -> str:
     text = canonical(key)
     return text if text.startswith('"') else f'"{text}"'
+
+
+def _object(pairs: Iterable[tuple[str, Any]]) -> str:
+    texts = [f"{key}:{canonical(inner)}" for key, inner in sorted(pairs, key=itemgetter(0))]
+    return "{" + ",".join(texts) + "}"
+
+
+_quoted = encode_basestring_ascii
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    str: _quoted,
+    int: int.__repr__,
+    bool: lambda value: "true" if value else "false",
+    type(None): lambda value: "null",
+    float: lambda value: float.__repr__(value + 0.0),  # -0.0 equals 0.0
+    list: _array,
+    tuple: _array,
+    dict: _dict,
+    set: _set,
+    frozenset: _set,
+    datetime: lambda value: _quoted(instant_text(value)),
+    date: lambda value: _quoted(value.isoformat()),
+    time: lambda value: _quoted(value.isoformat()),
+    timedelta: lambda value: f'"{value // timedelta(microseconds=1)}us"',
+    Decimal: lambda value: _quoted(decimal_text(value)),
+    UUID: lambda value: _quoted(str(value)),
+    bytes: lambda value: _quoted(value.hex()),
+}

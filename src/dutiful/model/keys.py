@@ -251,7 +251,13 @@ def _fields(annotation: Any, is_key: bool) -> Mapping[str, Any] | None:
     return {name: None for name in dir(annotation) if not name.startswith("_")} | hints
 
 
-_FIELD_CLASSES = ("__dataclass_fields__", "__struct_fields__", "__pydantic_fields__", "_fields", "__total__")
+_FIELD_CLASSES = (
+    "__dataclass_fields__",
+    "__struct_fields__",
+    "__pydantic_validator__",
+    "_fields",
+    "__total__",
+)
 
 
 def near(name: str, known: Collection[str]) -> str:
