@@ -109,6 +109,7 @@ GOLDEN = [
     (date(2024, 2, 29), "2024-02-29"),
     (datetime(2024, 5, 1, 9, 30, tzinfo=UTC), "2024-05-01T09:30:00Z"),
     (datetime(2024, 5, 1, 9, 30, 0, 1, tzinfo=UTC), "2024-05-01T09:30:00.000001Z"),
+    (datetime(1, 1, 1, 1, tzinfo=timezone(timedelta(hours=2))), "0001-01-01T01:00:00+02:00"),
     (datetime(2024, 5, 1, 1, 30, tzinfo=timezone(timedelta(hours=2))), "2024-04-30T23:30:00Z"),
 ]
 
@@ -297,7 +298,7 @@ def test_two_keys_are_equal_only_if_the_values_are(values, separator):
     template = Template.parse("{x}" + separator + "{y}", PARAMETERS)
     try:
         one, two = template.render({"x": a, "y": b}), template.render({"x": c, "y": d})
-    except (InvalidOption, OverflowError):
+    except InvalidOption:
         assume(False)
     assert (one == two) == ((a, b) == (c, d))
 

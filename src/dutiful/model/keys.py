@@ -156,7 +156,10 @@ def instant_text(value: datetime) -> str:
     """An instant in UTC, as ``2024-05-01T07:30:00Z``, with microseconds only if there are any."""
     if value.utcoffset() is None:
         raise ValueError("is a datetime without time zone")
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    try:
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    except OverflowError:  # its instant is before the year 1 or after 9999 in UTC
+        return value.isoformat()
 
 
 def decimal_text(value: Decimal) -> str:

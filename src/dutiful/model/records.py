@@ -18,6 +18,7 @@ from .fits import SINGLE, Fit, Misfit, Unstorable, an, wrong
 from .keys import near
 from .pydantic_models import is_model, model_fit, subclass_hint
 
+_UNSET = object()
 _MARKERS = [
     getattr(typing, name) for name in ("Required", "NotRequired", "ReadOnly") if hasattr(typing, name)
 ]
@@ -44,9 +45,9 @@ class Records:
         optional: set[str] = set()
         made = _typed_dict(kind, fields, optional) if names is None else _record(kind, fields)
         self._seen[kind, arguments] = made
-        for name, hint in _hints(kind, arguments).items():
-            if names is not None and name not in names:
-                continue
+        hints = _hints(kind, arguments)
+        for name in hints if names is None else names:
+            hint = hints.get(name, Any)  # a namedtuple has no annotations
             needed = name in getattr(kind, "__required_keys__", ())
             while (marker := typing.get_origin(hint)) in _MARKERS:
                 needed = marker is typing.Required or (needed and marker is not typing.NotRequired)
@@ -70,7 +71,7 @@ def _record(kind: type, fields: Mapping[str, Fit]) -> Fit:
         if type(value) is not kind:
             wrong(value, says, subclass_hint(value, kind))
         for name, one in fields.items():
-            _check_field(one, name, getattr(value, name))
+            _check_field(one, name, getattr(value, name, _UNSET))
 
     return Fit(says, looks, check, proof=True)
 
@@ -98,6 +99,8 @@ def _typed_dict(kind: type, fields: Mapping[str, Fit], optional: set[str]) -> Fi
 
 def _check_field(one: Fit, name: str, value: Any) -> None:
     try:
+        if value is _UNSET:
+            raise Misfit("is not set")
         one.check(value)
     except Misfit as misfit:
         raise misfit.under(f".{name}") from None
