@@ -72,7 +72,7 @@ class Engine(Runner, Protocol):
         ...
 
     def interrupt(self) -> None:
-        """End every :meth:`wait` of this engine now (for shutdown)."""
+        """End the :meth:`wait` that is under way, or the next one, at once (for shutdown)."""
         ...
 
     def migrate(self) -> list[str]:

@@ -39,9 +39,12 @@ LOCK_TIMEOUT_S = 5
 """How long an enqueue waits for another session's open transaction on the same duty."""
 
 # A generic plan made while a queue table was small would scan it whole when it is large, and a hash
-# join reads all of it for a batch of a hundred: our statements want their indexes, always.
+# join reads all of it for a batch of a hundred; a bitmap or a sort reads and locks a whole lane for
+# its first hundred. Our statements want their indexes, in order, always.
 SESSION = {
     "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_sort": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",

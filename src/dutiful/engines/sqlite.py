@@ -199,14 +199,16 @@ class SqliteEngine:
         seen = self._data_version()
         with self._waiters:
             wakes = self._wakes
-            while not self._interrupted:
+            while True:
+                if self._interrupted:
+                    self._interrupted = False
+                    return True
                 left = until - time.monotonic()
                 if left <= 0:
                     return False
                 self._waiters.wait(left if self.memory else min(left, WATCH_S))
                 if self._wakes != wakes or self._data_version() != seen:
                     return True
-        return True
 
     def _data_version(self) -> int:
         if self._watcher is None:

@@ -84,13 +84,13 @@ class Listener:
         self._next_try = 0.0
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
-        self._interrupted = False
+        self._closed = False
 
     def wait(self, queues: frozenset[str], timeout_s: float) -> bool:
         """True if one of ``queues`` was hinted at (or the wait was interrupted) within the time."""
         until = time.monotonic() + timeout_s
         connection = self._connected()
-        while not self._interrupted:
+        while not self._closed:
             if connection is not None and self._hinted(connection, queues):
                 return True
             left = until - time.monotonic()
@@ -107,13 +107,13 @@ class Listener:
         return True
 
     def interrupt(self) -> None:
-        """End the wait, and every later one."""
-        self._interrupted = True
+        """End the wait, or the next one."""
         with contextlib.suppress(OSError):
             os.write(self._writer, b"x")
 
     def close(self) -> None:
-        """Interrupt, and give the connection back."""
+        """Interrupt for good, and give the connection back."""
+        self._closed = True
         self.interrupt()
         if self._connection is not None:
             self._connection.close()

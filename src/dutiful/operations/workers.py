@@ -9,6 +9,10 @@ from ..model.jobs import Beat, Lapsed, NewWorker, WorkerRow
 from .plan import Call, Steps, as_json, operation, query, typed
 
 
+FRESH_US = 15_000_000
+"""So long after a worker was marked gone, each pass looks again for what it held."""
+
+
 @operation
 def register(worker: NewWorker) -> Steps[int]:
     """Make a worker's row; returns its id, which is never given again."""
@@ -50,7 +54,7 @@ def report_dead(child: int) -> Steps[list[Lapsed]]:
 @query
 def due() -> Steps[tuple[int, int, int]]:
     """How many workers are not yet gone, how many of them are due to be, how many gone ones are unreaped."""
-    [(alive, silent, unreaped)] = yield Call("due_workers", {}, alone=True)
+    [(alive, silent, unreaped)] = yield Call("due_workers", {"fresh": FRESH_US}, alone=True)
     return int(alive), int(silent), int(unreaped)
 
 

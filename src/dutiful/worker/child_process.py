@@ -56,11 +56,14 @@ class ChildProcess:
         os.close(their_in)
         os.close(their_out)
         child = cls(process, our_in, our_out)
-        if child._read(START_S) != b"ready":
-            child.kill()
-            child.reap()
-            raise RuntimeError(f"the child process for {app_path} did not start ({child.exit_text()})")
-        return child
+        try:
+            if child._read(START_S) == b"ready":
+                return child
+        except TimeoutError:
+            pass
+        child.kill()
+        child.reap()
+        raise RuntimeError(f"the child process for {app_path} did not start ({child.exit_text()})")
 
     @property
     def alive(self) -> bool:
@@ -73,7 +76,7 @@ class ChildProcess:
         _write(self._out, msgspec.msgpack.encode(fields))
 
     def receive(self, timeout_s: float | None) -> Ending | None:
-        """The ending; None if the process died, or the time is up (then it is still ``alive``)."""
+        """The ending; None if the process died. Raises TimeoutError when the time is up."""
         data = self._read(timeout_s)
         return None if data is None else msgspec.msgpack.decode(data, type=Ending)
 
@@ -137,10 +140,10 @@ def _read_exactly(descriptor: int, size: int, until: float | None) -> bytes | No
     while len(found) < size:
         left = None if until is None else until - time.monotonic()
         if left is not None and left <= 0:
-            return None
+            raise TimeoutError
         ready, _, _ = select.select([descriptor], [], [], left)
         if not ready:
-            return None
+            raise TimeoutError
         piece = os.read(descriptor, size - len(found))
         if not piece:
             return None

@@ -43,14 +43,17 @@ class Child:
         self.row: int | None = None
         self.process: ChildProcess | None = None
         self.lease: Lease | None = None
+        self.stale = False
+        """Whether the row was marked gone: nothing may be claimed for it any more."""
         self.used_at = 0.0
         self.killed_for = ""
         """Why we killed the process: "timeout", "drain", or "" if we did not."""
 
     def ready_row(self) -> int:
         """The row to claim for; registered when there is none."""
-        if self.row is None:
+        if self.row is None or self.stale:
             self.row = self._pool.register()
+            self.stale = False
         return self.row
 
     def work(self, lease: Lease) -> None:
@@ -68,13 +71,15 @@ class Child:
             self._end(failed(task, lease, error))
             return
         timeout_us = task.policy.timeout_us
-        ending = self.process.receive(None if timeout_us is None else timeout_us / 1e6)
+        try:
+            ending = self.process.receive(None if timeout_us is None else timeout_us / 1e6)
+        except TimeoutError:
+            ending = None
+            self.killed_for = self.killed_for or "timeout"
+            self.process.kill()
         if ending is not None:
             self._end(ending)
             return
-        if self.process.alive:  # out of time
-            self.killed_for = self.killed_for or "timeout"
-            self.process.kill()
         if self.killed_for == "timeout":
             # Ended by us, under its token, while the row still lives: an error of the task, no crash.
             emit(logger, logging.ERROR, events.JOB_TIMED_OUT, job_id=lease.job_id, task=lease.task)
@@ -124,6 +129,7 @@ class ChildPool:
         self._children = [Child(self) for _ in range(count)]
         self._busy: dict[Child, threading.Thread] = {}
         self._suspects = False
+        self._asked: list[int] = []
         self._claiming = True
         self._marks = Marks()
         self._changed = threading.Condition()
@@ -137,13 +143,16 @@ class ChildPool:
 
     def rows(self) -> list[int]:
         """The rows to beat for."""
-        return [child.row for child in self._children if child.row is not None]
+        self._asked = [child.row for child in self._children if child.row is not None]
+        return self._asked
 
     def beaten(self, beat: Beat) -> None:
         """Take note whether suspects wait, and which of our rows are gone."""
         for child in self._children:
-            if child.row is not None and child.row not in beat.alive and child.lease is None:
-                child.row = None
+            if child.row is not None and child.row in self._asked and child.row not in beat.alive:
+                child.stale = True
+                if child.lease is None:
+                    child.row = None
         with self._changed:
             self._suspects = beat.suspects
             if beat.suspects:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Held:
     """One claimed job. Its ``stage`` only goes forward: waiting, running, ended."""
 
-    __slots__ = ("cancel", "lease", "run", "slot", "stage", "started", "stopped", "task", "worker")
+    __slots__ = ("cancel", "lease", "replaced", "returned", "run", "slot", "stage", "started", "stopped", "task", "worker")
 
     def __init__(self, lease: Lease, task: Task[..., Any], worker: int) -> None:
         self.lease = lease
@@ -28,6 +28,8 @@ class Held:
         self.slot = -1
         self.cancel: Any = None
         """How to cancel the body, where that is possible: a function without arguments."""
+        self.replaced = False
+        self.returned = False
         self.stopped = False
         """Whether it was we who cancelled the body."""
 

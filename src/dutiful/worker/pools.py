@@ -43,8 +43,6 @@ class ThreadPool:
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._slots = 0
-        self._spare = 0
-        """How many threads are to end by themselves, because a stuck one came back."""
         for _ in range(size):
             self._grow()
 
@@ -63,7 +61,11 @@ class ThreadPool:
             self._queue.put(held)
 
     def replace(self, held: Held) -> None:
-        """The thread of this job does not come back in time: another takes its place for now."""
+        """The thread of this job does not come back in time: another takes its place, for good."""
+        with self._lock:
+            if held.returned:
+                return
+            held.replaced = True
         emit(
             logger,
             logging.WARNING,
@@ -84,10 +86,10 @@ class ThreadPool:
             if not begin(held):
                 continue
             ending = contextvars.copy_context().run(carry_out, app, held.task, held.lease, held.run)
-            was_replaced = held.run.over
+            with self._lock:
+                held.returned = True
             ended(held, ending)
-            if was_replaced:
-                # Its replacement has the place; this thread has come back from a body that was given up.
+            if held.replaced:
                 return
 
     def stop(self) -> None:
@@ -147,7 +149,7 @@ class LoopPool:
         if self._loop is None or not self._thread.is_alive():
             return
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._take, [None] * self._size)
+            self._loop.call_soon_threadsafe(self._take, [None] * max(self._size, 1))
         self._thread.join(timeout_s)
 
     def _take(self, jobs: Sequence[Held | None]) -> None:
@@ -162,7 +164,7 @@ class LoopPool:
         self._waiting = asyncio.Queue()
         self._ready.set()
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._size):
+            for _ in range(max(self._size, 1)):
                 group.create_task(self._slot())
 
     async def _slot(self) -> None:

@@ -8,10 +8,11 @@ RETURNING id
 
 -- name: due_workers
 -- For the brake: how many workers are not yet gone, how many of them are due to be, and how many
--- that are gone may still hold jobs.
+-- that are gone may still hold jobs: lately gone ones (:fresh), and for a last look those that are
+-- gone for longer than a lease, in which a claim that was under way then has surely ended.
 SELECT count(*) - count(w.gone_at),
        coalesce(sum(CASE WHEN w.gone_at IS NULL AND w.beat_at < :now - w.lease THEN 1 ELSE 0 END), 0),
-       count(w.gone_at)
+       count(CASE WHEN w.gone_at > :now - :fresh OR w.gone_at < :now - w.lease THEN 1 END)
   FROM dutiful.worker AS w WHERE w.reaped_at IS NULL
 
 -- name: live_workers
@@ -26,9 +27,10 @@ SELECT w.id, w.host, w.file FROM dutiful.worker AS w
  WHERE w.gone_at IS NOT NULL AND w.reaped_at IS NULL ORDER BY w.id
 
 -- name: close_reaped
--- A gone worker that holds nothing any more needs no further pass.
+-- A worker that is gone for longer than a lease and holds nothing needs no further pass: a claim
+-- that was under way when it was marked gone has ended by now, and a later one is refused.
 UPDATE dutiful.worker AS w SET reaped_at = :now
- WHERE w.gone_at IS NOT NULL AND w.reaped_at IS NULL
+ WHERE w.gone_at < :now - w.lease AND w.reaped_at IS NULL
    AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.state = 'running' AND j.worker = w.id)
 
 -- name: forget_workers

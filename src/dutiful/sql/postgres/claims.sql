@@ -1,8 +1,8 @@
 -- name: claim_jobs
 -- Claims up to :n due jobs, lane by lane in the order given, each from its mark. A HOT update: no
 -- index names a column written here. The plan must have no Sort (it would lock rows it does not
--- take); the first column is the sequence's value, and there is always at least one row. With
--- :promote, jobs whose time has come become claimable, for the next claim.
+-- take); the first column is the sequence's value, and there is always at least one row. A worker
+-- that was marked gone claims nothing, for nobody would take it back. With :promote, jobs whose time has come become claimable, for the next claim.
 WITH due AS (
     SELECT j.id FROM dutiful.job AS j
      WHERE :promote::boolean AND j.ready_seq IS NULL AND j.gate IS NULL AND j.state = 'ready'
@@ -21,6 +21,7 @@ WITH due AS (
          WHERE j.lane = w.lane AND j.ready_seq > w.mark AND j.state = 'ready' AND NOT j.suspect
            AND j.args_version <= (:known::jsonb -> j.task)::integer
          ORDER BY j.ready_seq LIMIT :n::integer FOR UPDATE SKIP LOCKED) AS j
+     WHERE EXISTS (SELECT 1 FROM dutiful.worker AS o WHERE o.id = :worker AND o.gone_at IS NULL)
      ORDER BY w.place LIMIT :n::integer
 ), claimed AS (
     UPDATE dutiful.job AS j
@@ -42,6 +43,7 @@ WITH taken AS MATERIALIZED (
      WHERE j.suspect AND j.ready_seq IS NOT NULL AND j.state = 'ready'
        AND j.lane IN (SELECT e.value::integer FROM jsonb_array_elements_text(:lanes::jsonb) AS e(value))
        AND j.args_version <= (:known::jsonb -> j.task)::integer
+       AND EXISTS (SELECT 1 FROM dutiful.worker AS o WHERE o.id = :worker AND o.gone_at IS NULL)
      ORDER BY j.ready_seq LIMIT 1 FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE dutiful.job AS j

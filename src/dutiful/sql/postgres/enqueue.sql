@@ -112,9 +112,16 @@ SELECT h.id::text FROM dutiful.history AS h
  WHERE h.id IN (SELECT e.value::uuid FROM jsonb_array_elements_text(:ids::jsonb) AS e(value))
 
 -- name: take_back
--- Takes back rows that this very transaction inserted, because their ids had ended before.
-DELETE FROM dutiful.job
- WHERE id IN (SELECT e.value::uuid FROM jsonb_array_elements_text(:ids::jsonb) AS e(value))
+-- Takes back rows that this very transaction inserted, because their ids had ended before; with the
+-- duties it took for them (turn 1), which would else be held by jobs that are over.
+WITH back AS (
+    DELETE FROM dutiful.job
+     WHERE id IN (SELECT e.value::uuid FROM jsonb_array_elements_text(:ids::jsonb) AS e(value))
+    RETURNING id, lane, task, key
+)
+DELETE FROM dutiful.duty AS d USING back AS b, dutiful.lane AS l
+ WHERE l.id = b.lane AND d.app = l.app AND d.task = b.task AND d.key = b.key AND d.job_id = b.id
+   AND d.turn = 1
 
 -- name: place_of_lane
 -- The lane's id and the database's time, for a bulk load.

@@ -22,6 +22,7 @@ UPDATE dutiful.job
        AND j.ready_seq > json_extract(w.value, '$.mark')
      WHERE j.state = 'ready' AND NOT j.suspect
        AND j.args_version <= json_extract(:known, '$."' || j.task || '"')
+       AND EXISTS (SELECT 1 FROM dutiful.worker AS o WHERE o.id = :worker AND o.gone_at IS NULL)
      LIMIT :n)
 RETURNING 0, 0, id, lane, ready_seq, token, run_no, attempt, crashes, epoch, args_version, task, key,
           args, run_at, enqueued_at
@@ -36,6 +37,7 @@ UPDATE dutiful.job
      WHERE j.suspect AND j.ready_seq IS NOT NULL AND j.state = 'ready'
        AND j.lane IN (SELECT w.value FROM json_each(:lanes) AS w)
        AND j.args_version <= json_extract(:known, '$."' || j.task || '"')
+       AND EXISTS (SELECT 1 FROM dutiful.worker AS o WHERE o.id = :worker AND o.gone_at IS NULL)
      ORDER BY j.ready_seq LIMIT 1)
 RETURNING 0, 0, id, lane, ready_seq, token, run_no, attempt, crashes, epoch, args_version, task, key,
           args, run_at, enqueued_at

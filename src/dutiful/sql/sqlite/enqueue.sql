@@ -109,7 +109,12 @@ UNION
 SELECT h.id FROM dutiful.history AS h WHERE h.id IN (SELECT e.value FROM json_each(:ids) AS e)
 
 -- name: take_back
--- Takes back rows that this very transaction inserted, because their ids had ended before.
+-- Takes back rows that this very transaction inserted, because their ids had ended before; with the
+-- duties it took for them (turn 1), which would else be held by jobs that are over.
+DELETE FROM dutiful.duty
+ WHERE turn = 1 AND (app, task, key, job_id) IN
+       (SELECT l.app, j.task, j.key, j.id FROM json_each(:ids) AS e
+         CROSS JOIN dutiful.job AS j ON j.id = e.value JOIN dutiful.lane AS l ON l.id = j.lane);
 DELETE FROM dutiful.job WHERE id IN (SELECT e.value FROM json_each(:ids) AS e)
 
 -- name: place_of_lane
