@@ -14,24 +14,36 @@ from pathlib import Path
 from typing import Any
 
 from bench.contestants import BY_NAME
-from bench.subject import NotMeasured, Place, Subject
+from bench.subject import Drained, NotMeasured, Place, Subject
 
 JOBS_MIN = 100
 
 
 def measure(subject: Subject, method: str, options: dict[str, Any]) -> Any:
     """Call one method of ``subject``; rates are jobs a second."""
-    if method in ("enqueue_one", "enqueue_bulk", "drain"):
-        jobs = max(JOBS_MIN, int(subject.rates[method] * options["seconds"]))
+    if method in ("enqueue_one", "enqueue_bulk"):
+        jobs = _jobs(subject, method, options)
         return jobs / getattr(subject, method)(jobs)
+    if method == "drain":
+        return _drained(subject.drain(_jobs(subject, "drain", options)))
     if method == "latency":
         return subject.latency(options["jobs"])
     if method == "idle":
         return dataclasses.asdict(subject.idle(options["seconds"]))
     if method == "held":
-        jobs = max(JOBS_MIN, int(subject.rates["drain"] * options["seconds"]))
-        return dataclasses.asdict(subject.held(jobs, options["churn"], options["budget_s"]))
+        jobs = _jobs(subject, "drain", options)
+        held = subject.held(jobs, options["churn"], options["budget_s"])
+        share = held.drained.jobs_per_s / held.fresh.jobs_per_s
+        return _drained(held.drained) | {"churned": held.churned, "share": share}
     raise ValueError(method)
+
+
+def _jobs(subject: Subject, method: str, options: dict[str, Any]) -> int:
+    return max(JOBS_MIN, int(subject.rates[method] * options["seconds"]))
+
+
+def _drained(drained: Drained) -> dict[str, float | None]:
+    return {"jobs_per_s": drained.jobs_per_s, "cpu_us": drained.cpu_us_per_job}
 
 
 def main(name: str, method: str, options: str, folder: str) -> None:

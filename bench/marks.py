@@ -11,11 +11,14 @@ from __future__ import annotations
 import mmap
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from struct import Struct
 
 MARKS_VARIABLE = "DUTIFUL_BENCH_MARKS"
-PATIENCE_S = 60.0  # without any new mark for this long a drain counts as hung
+PATIENCE_S = 60.0  # a job that has not begun by then counts as lost
+LOOK_S = 0.0002
+CHECK_S = 0.1
 
 _SLOT = Struct("d")
 
@@ -48,26 +51,33 @@ class Marks:
         began: float = _SLOT.unpack_from(self._map, index * _SLOT.size)[0]
         return began
 
-    def wait_for(self, index: int, *, timeout_s: float, look_every_s: float = 0.0002) -> float:
-        """When job ``index`` began, waiting until it has; raises ``Stalled`` after ``timeout_s``."""
-        deadline = time.monotonic() + timeout_s
+    def wait_for(self, index: int, *, timeout_s: float, check: Callable[[], None]) -> float:
+        """When job ``index`` began, waiting until it has; raises ``Stalled`` after ``timeout_s``.
+
+        ``check`` is called once in a while and may raise, if waiting has no point any more.
+        """
+        asked = time.monotonic()
+        deadline = asked + timeout_s
         while not (began := self.read(index)):
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now > deadline:
                 raise Stalled(f"job {index} did not begin within {timeout_s:.0f} s")
-            time.sleep(look_every_s)
+            if now > asked + CHECK_S:
+                asked = now
+                check()
+            time.sleep(LOOK_S)
         return began
 
-    def wait_for_all(self, first: int, stop: int) -> float:
+    def wait_for_all(self, first: int, stop: int, *, check: Callable[[], None]) -> float:
         """When the earliest of the jobs ``first`` … ``stop - 1`` began, waiting until all have."""
-        seen, changed = first, time.monotonic()
-        while seen < stop:
-            if self.read(seen):
-                seen, changed = seen + 1, time.monotonic()
-            elif time.monotonic() - changed > PATIENCE_S:
+        for index in range(first, stop):
+            if self.read(index):
+                continue
+            try:
+                self.wait_for(index, timeout_s=PATIENCE_S, check=check)
+            except Stalled as stalled:
                 begun = sum(1 for index in range(first, stop) if self.read(index))
-                raise Stalled(f"{begun} of {stop - first} jobs began, then none for {PATIENCE_S:.0f} s")
-            else:
-                time.sleep(0.005)
+                raise Stalled(f"{stalled}; {begun} of {stop - first} did") from None
         return min(self.read(index) for index in range(first, stop))
 
 

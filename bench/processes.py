@@ -7,9 +7,8 @@ it is not measured.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,56 +27,52 @@ def running(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[byte
         worker = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
     try:
         yield worker
-        if worker.poll() not in (None, 0):
-            raise WorkerDied(log.read_text(errors="replace")[-LOG_TAIL:])
-    except Exception as error:
-        if worker.poll() is None or isinstance(error, WorkerDied):
-            raise
-        raise WorkerDied(log.read_text(errors="replace")[-LOG_TAIL:]) from error
+    except WorkerDied as died:
+        raise WorkerDied(f"{died}: {log.read_text(errors='replace')[-LOG_TAIL:]}") from None
     finally:
         stop(worker)
 
 
 def stop(worker: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, then SIGKILL for the process and all that it forked."""
-    family = family_of(worker.pid)
+    """SIGTERM, then SIGKILL. What it forked and left is killed at the end of the call, with its group."""
     worker.terminate()
     try:
         worker.wait(STOP_S)
     except subprocess.TimeoutExpired:
         worker.kill()
         worker.wait()
-    for pid in family[1:]:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
-def family_of(pid: int) -> list[int]:
-    """The process, then all its descendants that are alive."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(") ")[2].split()
-        except OSError:
-            continue
-        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    family = [pid]
-    for member in family:
-        family.extend(children.get(member, ()))
-    return family
+def cpu_seconds(pids: Iterable[int]) -> float | None:
+    """User and system time of these processes and all their descendants; None where it cannot be read.
+
+    What a member's ended children used is in its own account, so that the sum never falls.
+    """
+    processes = {int(path.name): fields for path in PROC.glob("[0-9]*") if (fields := _fields(path))}
+    families = set(pids)
+    if not families <= processes.keys():
+        return None
+    found = families
+    while found:
+        found = {pid for pid, fields in processes.items() if int(fields[PARENT]) in found} - families
+        families |= found
+    ticks = sum(int(processes[pid][field]) for pid in families for field in CPU_TIMES)
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def cpu_seconds(pid: int) -> float | None:
-    """User and system time of the process and its descendants; None where it cannot be read."""
-    total = 0
-    for member in family_of(pid):
-        try:
-            fields = Path(f"/proc/{member}/stat").read_text().rpartition(") ")[2].split()
-        except OSError:
-            if member == pid:
-                return None
-            continue
-        total += int(fields[11]) + int(fields[12])
-    return total / os.sysconf("SC_CLK_TCK")
+def parent_of(pid: int) -> int | None:
+    """The parent's id; None where it cannot be read."""
+    fields = _fields(PROC / str(pid))
+    return int(fields[PARENT]) if fields else None
+
+
+PROC = Path("/proc")
+PARENT = 1  # fields of /proc/PID/stat after the command's name
+CPU_TIMES = (11, 12, 13, 14)
+
+
+def _fields(process: Path) -> list[str] | None:
+    try:
+        return (process / "stat").read_text().rpartition(") ")[2].split()
+    except OSError:  # it has ended, or there is no /proc here
+        return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Sequence
 
 from bench.contestants import FLOOR, OURS
@@ -22,7 +24,13 @@ def tables(results: Results, measures: Sequence[Measure], peers: Sequence[str]) 
             parts += [f"{TITLES[engine]}", grid(ratios(results, rows, there)), ""]
             if there:
                 parts += [f"{TITLES[engine]}, the peers' own figures", grid(own(results, rows, there)), ""]
-    return "\n".join([*parts, LEGEND])
+    return "\n".join([*parts, *unmeasured(results), machine(), LEGEND])
+
+
+def machine() -> str:
+    """Where the figures come from, and how busy it was at the end: others' load makes them smaller."""
+    load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    return f"{os.cpu_count()} cores, Python {platform.python_version()}{load}"
 
 
 LEGEND = """\
@@ -55,6 +63,15 @@ def own(results: Results, measures: Sequence[Measure], peers: Sequence[str]) -> 
             cells.append(spread(results.figure(measure, peer)) + (f" {note}" if note else ""))
         rows.append([measure.title, measure.unit, *cells])
     return rows
+
+
+def unmeasured(results: Results) -> list[str]:
+    """What went wrong in this run, with its reason: failures and time-outs, not what is missing."""
+    lines = []
+    for (engine, who, call), outcomes in results.outcomes.items():
+        reasons = {o.problem for o in outcomes if o.problem and o.problem.startswith(("failed", "timed out"))}
+        lines += [f"{engine} {call} {who}: {reason}" for reason in sorted(reasons)]
+    return ["Went wrong", *lines, ""] if lines else []
 
 
 def against(results: Results, measure: Measure, peer: str) -> str:

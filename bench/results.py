@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from bench.calls import Outcome
 from bench.contestants import FLOOR, OURS, Contestant
-from bench.measures import FRESH_SHARE, Measure
+from bench.measures import Measure
 
 Cell = tuple[str, str, str]  # engine, who plays, call
 
@@ -41,9 +41,10 @@ class Results:
 
     def figure(self, measure: Measure, who: str) -> Figure:
         """The figure of one row for the floor, for ours or for a peer."""
-        if measure.name == FRESH_SHARE:
-            return self._fresh_share(measure, who)
-        return self._figure(measure.engine, who, measure)
+        outcomes = self.outcomes.get((measure.engine, who, measure.call), [])
+        picked = [measure.pick(outcome.value) for outcome in outcomes if outcome.value is not None]
+        problems = [outcome.problem for outcome in outcomes if outcome.problem]
+        return Figure.of([value for value in picked if value is not None], problems[0] if problems else None)
 
     def ratio(self, measure: Measure, other: str) -> float | None:
         """Ours ÷ the other's, as rates; for times and costs too, so that less than 1 is better there."""
@@ -52,7 +53,7 @@ class Results:
 
     def note(self, measure: Measure, who: str) -> str | None:
         """What a reader must know about a cell: a churn that was cut short."""
-        if measure.call != "held" or measure.name == FRESH_SHARE:
+        if measure.name != "held_drain":
             return None
         churned = [o.value["churned"] for o in self.outcomes[measure.engine, who, "held"] if o.value]
         return f"after {min(churned):,} jobs" if churned else None
@@ -79,17 +80,3 @@ class Results:
     def _plain(self, measure: Measure, who: str) -> float | str | None:
         figure = self.figure(measure, who)
         return figure.problem if figure.median is None else figure.median
-
-    def _figure(self, engine: str, who: str, measure: Measure) -> Figure:
-        outcomes = self.outcomes.get((engine, who, measure.call), [])
-        picked = [measure.pick(outcome.value) for outcome in outcomes if outcome.value is not None]
-        problems = [outcome.problem for outcome in outcomes if outcome.problem]
-        return Figure.of([value for value in picked if value is not None], problems[0] if problems else None)
-
-    def _fresh_share(self, measure: Measure, who: str) -> Figure:
-        """Held ÷ fresh in %. Both are medians, since rates of one layout move from run to run."""
-        held = self._figure(measure.engine, who, measure)
-        fresh = [o.value for o in self.outcomes.get((measure.engine, who, "drain"), []) if o.value]
-        if held.median is None or not fresh:
-            return Figure(problem=held.problem)
-        return Figure.of([100 * held.median / statistics.median(fresh)])

@@ -32,10 +32,8 @@ class Plan:
     sizes: Sizes
 
     def calls(self, engine: str) -> list[str]:
-        """The calls that these rows need; a share of the fresh drain needs a fresh drain."""
+        """The calls that these rows need."""
         needed = {measure.call for measure in self.measures if measure.engine == engine}
-        if "held" in needed:
-            needed.add("drain")
         return [name for name in CALLS if name in needed]
 
     def engines(self) -> list[str]:
@@ -111,7 +109,7 @@ def _idle(servers: Servers, plan: Plan) -> Iterator[tuple[str, Contestant, Outco
 def brief(method: str, outcome: Outcome) -> str:
     """One outcome in a few words."""
     if outcome.problem:
-        return outcome.problem
+        return outcome.problem.splitlines()[0]
     if method == "latency":
         waits = sorted(outcome.value)
         return f"median {1_000 * waits[len(waits) // 2]:.2f} ms, worst {1_000 * waits[-1]:.2f} ms"
@@ -119,8 +117,12 @@ def brief(method: str, outcome: Outcome) -> str:
         queries = outcome.value["queries_per_s"]
         counted = "" if queries is None else f", {queries:.1f} queries/s"
         return f"{outcome.value['cpu_percent']:.2f} % of a core{counted}"
-    if method == "held":
-        return f"{outcome.value['jobs_per_s']:,.0f}/s after {outcome.value['churned']:,} jobs"
+    if method in ("drain", "held"):
+        churned = f" after {outcome.value['churned']:,} jobs" if method == "held" else ""
+        cpu = outcome.value["cpu_us"]
+        return f"{outcome.value['jobs_per_s']:,.0f}/s{churned}" + (
+            "" if cpu is None else f", {cpu:.0f} µs of CPU"
+        )
     return f"{outcome.value:,.0f}/s"
 
 

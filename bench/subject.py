@@ -44,10 +44,31 @@ class Idle:
 
 
 @dataclass(frozen=True)
-class Held:
-    """A drain while another session holds an old snapshot open, after ``churned`` jobs came and went."""
+class Drained:
+    """A drain. ``cpu_s`` is the time of worker and server together; None where it cannot be read."""
 
-    jobs_per_s: float
+    jobs: int
+    seconds: float
+    cpu_s: float | None
+
+    @property
+    def jobs_per_s(self) -> float:
+        return self.jobs / self.seconds
+
+    @property
+    def cpu_us_per_job(self) -> float | None:
+        return None if self.cpu_s is None else 1e6 * self.cpu_s / self.jobs
+
+
+@dataclass(frozen=True)
+class Held:
+    """A drain while another session holds an old snapshot open, after ``churned`` jobs came and went.
+
+    ``fresh`` is a drain in the same store before all that.
+    """
+
+    fresh: Drained
+    drained: Drained
     churned: int
 
 
@@ -74,8 +95,8 @@ class Subject(ABC):
         """Seconds to enqueue ``jobs`` jobs by the fastest documented way."""
 
     @abstractmethod
-    def drain(self, jobs: int) -> float:
-        """Seconds from the first start to the last committed end of jobs stored beforehand."""
+    def drain(self, jobs: int) -> Drained:
+        """From the first start to the last committed end of jobs stored beforehand."""
 
     @abstractmethod
     def latency(self, jobs: int) -> list[float]:

@@ -17,8 +17,9 @@ import psycopg
 from bench.floors import rows
 from bench.floors.bell_postgres import Bell
 from bench.floors.rows import copied, endings, singles
-from bench.snapshots import held_snapshot
-from bench.subject import Held, Subject
+from bench.floors.timing import timed
+from bench.server_side import held_snapshot, server_pid
+from bench.subject import Drained, Held, Subject
 from dutiful.engines.postgres import SESSION, PostgresEngine
 from dutiful.operations.enqueue import COPY_COLUMNS
 from dutiful.sql.render import render
@@ -67,20 +68,22 @@ class Floor(Subject):
         self._copy(stored)
         return time.perf_counter() - began
 
-    def drain(self, jobs: int) -> float:
+    def drain(self, jobs: int) -> Drained:
         self._copy(copied(jobs, self.lane, COPY_COLUMNS))
-        began = time.perf_counter()
-        self._drain(jobs)
-        return time.perf_counter() - began
+        server = server_pid(self.place.url)
+        with timed(jobs, [] if server is None else [server]) as drained:
+            self._drain(jobs)
+        return drained()
 
     def held(self, jobs: int, churn: int, budget_s: float) -> Held:
+        fresh = self.drain(jobs)
         began, churned = time.monotonic(), 0
         with held_snapshot(self.place.url):
             while churned < churn and time.monotonic() - began < budget_s:
                 part = min(SLICE, churn - churned)
                 self.drain(part)
                 churned += part
-            return Held(jobs / self.drain(jobs), churned)
+            return Held(fresh, self.drain(jobs), churned)
 
     def latency(self, jobs: int) -> list[float]:
         return Bell(self.place).latency(jobs)

@@ -15,7 +15,8 @@ from typing import Any
 
 from bench.floors.bell_sqlite import Bell
 from bench.floors.rows import BATCH, ID, KNOWN, LANE, PLACE, WORKER, copied, endings, singles
-from bench.subject import Subject
+from bench.floors.timing import timed
+from bench.subject import Drained, Subject
 from dutiful.engines.sqlite import SqliteEngine
 from dutiful.operations.enqueue import COPY_COLUMNS
 from dutiful.sql.render import render
@@ -59,18 +60,18 @@ class Floor(Subject):
             self.connection.execute("COMMIT")
         return time.perf_counter() - began
 
-    def drain(self, jobs: int) -> float:
+    def drain(self, jobs: int) -> Drained:
         self.enqueue_bulk(jobs)
         lanes = json.dumps([{"lane": self.lane, "mark": 0}])
         claim = {"worker": WORKER, "lanes": lanes, "known": KNOWN, "n": BATCH, "promote": False}
         left = jobs
-        began = time.perf_counter()
-        while left:
-            claimed = [row for row in self._run("claim_jobs", claim) if row[ID] is not None]
-            assert claimed, f"{left} jobs cannot be claimed"
-            assert len(self._run("complete_jobs", {"rows": endings(claimed)})) == len(claimed)
-            left -= len(claimed)
-        return time.perf_counter() - began
+        with timed(jobs) as drained:
+            while left:
+                claimed = [row for row in self._run("claim_jobs", claim) if row[ID] is not None]
+                assert claimed, f"{left} jobs cannot be claimed"
+                assert len(self._run("complete_jobs", {"rows": endings(claimed)})) == len(claimed)
+                left -= len(claimed)
+        return drained()
 
     def latency(self, jobs: int) -> list[float]:
         return Bell(self.place).latency(jobs)

@@ -1,4 +1,4 @@
-"""Two things that a PostgreSQL server is asked from outside: to hold a snapshot, and to count queries.
+"""What a server is asked from outside: to hold a snapshot, to count queries, to name its process.
 
 A session in REPEATABLE READ that has read something keeps every row version since then from being vacuumed
 away, as a backup or a forgotten transaction does. Queries are counted by ``pg_stat_statements`` if the server
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from bench.processes import parent_of
 
 
 @contextmanager
@@ -32,6 +34,21 @@ def count_queries(url: str) -> int:
         row = session.execute(STATEMENTS if loaded else TRANSACTIONS, {"name": name}).fetchone()
         assert row is not None
         return int(row[0])
+
+
+def server_pid(url: str) -> int | None:
+    """The process whose family does the store's work; None for SQLite, which works in its callers."""
+    if url.startswith("postgresql:"):
+        import psycopg
+
+        with psycopg.connect(url) as session:
+            return parent_of(session.info.backend_pid)
+    if url.startswith("redis:"):
+        from redis import Redis
+
+        with Redis.from_url(url) as server:
+            return int(server.info("server")["process_id"])
+    return None
 
 
 STATEMENTS = """
