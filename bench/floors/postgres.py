@@ -7,16 +7,14 @@ indexes. A start latency is a bare NOTIFY round trip between two processes (``be
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import closing
 from typing import Any
 
 import psycopg
 
-from bench.floors import rows
 from bench.floors.bell_postgres import Bell
-from bench.floors.rows import copied, endings, singles
+from bench.floors.rows import HORIZON, ID, READY_SEQ, Stand, copied, endings, singles
 from bench.floors.timing import timed
 from bench.server_side import held_snapshot, server_pid
 from bench.subject import Drained, Held, Subject
@@ -39,7 +37,7 @@ class Floor(Subject):
 
     def prepare(self) -> None:
         with closing(PostgresEngine(self.place.url)) as engine:
-            engine.migrate()
+            self.stand = Stand.made_by(engine)
         options = " ".join(f"-c {name}={value}" for name, value in PLANNED.items())
         self.connection: psycopg.Connection[Any] = psycopg.connect(
             self.place.url,
@@ -48,8 +46,6 @@ class Floor(Subject):
             options=options,
             cursor_factory=psycopg.RawCursor,
         )
-        self._run("add_lanes", rows.LANE)
-        [(self.lane, _)] = self._run("place_of_lane", rows.PLACE)
         self.mark = self.horizon = 0
 
     def enqueue_one(self, jobs: int) -> float:
@@ -62,14 +58,14 @@ class Floor(Subject):
         return time.perf_counter() - began
 
     def enqueue_bulk(self, jobs: int) -> float:
-        self._copy(copied(WARM, self.lane, COPY_COLUMNS))
-        stored = copied(jobs, self.lane, COPY_COLUMNS)
+        self._copy(copied(WARM, self.stand.lane, COPY_COLUMNS))
+        stored = copied(jobs, self.stand.lane, COPY_COLUMNS)
         began = time.perf_counter()
         self._copy(stored)
         return time.perf_counter() - began
 
     def drain(self, jobs: int) -> Drained:
-        self._copy(copied(jobs, self.lane, COPY_COLUMNS))
+        self._copy(copied(jobs, self.stand.lane, COPY_COLUMNS))
         server = server_pid(self.place.url)
         with timed(jobs, [] if server is None else [server]) as drained:
             self._drain(jobs)
@@ -92,18 +88,11 @@ class Floor(Subject):
         """Claim and complete until ``jobs`` are done; the mark moves as dutiful's workers move theirs."""
         left = jobs
         while left:
-            claim = {
-                "worker": rows.WORKER,
-                "lanes": json.dumps([{"lane": self.lane, "mark": self.mark}]),
-                "known": rows.KNOWN,
-                "n": rows.BATCH,
-                "promote": False,
-            }
-            found = self._run("claim_jobs", claim)
-            claimed = [row for row in found if row[rows.ID] is not None]
+            found = self._run("claim_jobs", self.stand.claim(self.mark))
+            claimed = [row for row in found if row[ID] is not None]
             assert claimed, f"{left} jobs cannot be claimed"
-            self.mark = max(self.mark, min(self.horizon, max(row[rows.READY_SEQ] for row in claimed)))
-            self.horizon = found[0][rows.HORIZON]
+            self.mark = max(self.mark, min(self.horizon, max(row[READY_SEQ] for row in claimed)))
+            self.horizon = found[0][HORIZON]
             assert len(self._run("complete_jobs", {"rows": endings(claimed)})) == len(claimed)
             left -= len(claimed)
 

@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from dutiful.engines.contract import Engine
 from dutiful.model.ids import make_id
+from dutiful.model.jobs import NewWorker
+from dutiful.operations.lanes import declare, lanes
+from dutiful.operations.workers import register
 
 APP, QUEUE, PRIORITY, TASK = "bench", "default", 0, "noop"
 BATCH = 100  # jobs claimed, and jobs completed, by one statement
 KNOWN = json.dumps({TASK: 1})
-WORKER = 1
+LEASE_US = 3_600_000_000
 
-PLACE = {"app": APP, "queue": QUEUE, "priority": PRIORITY}
-LANE = {"app": APP, "rows": json.dumps([{"queue": QUEUE, "priority": PRIORITY}])}
+
+@dataclass(frozen=True)
+class Stand:
+    """Where a floor's jobs stand: their lane, and the row of the worker that claims them."""
+
+    lane: int
+    worker: int
+
+    @classmethod
+    def made_by(cls, engine: Engine) -> Stand:
+        """Tables, a lane and a worker, made by dutiful's own operations; none of this is timed."""
+        engine.migrate()
+        engine.run(declare(APP, [(QUEUE, PRIORITY)]))
+        [lane] = engine.run(lanes(APP))
+        worker = NewWorker(APP, "floor", os.getpid(), LEASE_US, BATCH, queues=QUEUE, tasks=TASK)
+        return cls(lane.id, engine.run(register(worker)))
+
+    def claim(self, mark: int = 0) -> dict[str, Any]:
+        """Parameters of ``claim_jobs`` for a batch after ``mark``."""
+        where = json.dumps([{"lane": self.lane, "mark": mark}])
+        return {"worker": self.worker, "lanes": where, "known": KNOWN, "n": BATCH, "promote": False}
 
 
 def arguments(index: int) -> bytes:

@@ -7,14 +7,13 @@ one plain insert in transactions of a thousand. A start latency is a bare commit
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from contextlib import closing
 from typing import Any
 
 from bench.floors.bell_sqlite import Bell
-from bench.floors.rows import BATCH, ID, KNOWN, LANE, PLACE, WORKER, copied, endings, singles
+from bench.floors.rows import ID, Stand, copied, endings, singles
 from bench.floors.timing import timed
 from bench.subject import Drained, Subject
 from dutiful.engines.sqlite import SqliteEngine
@@ -35,12 +34,10 @@ class Floor(Subject):
     def prepare(self) -> None:
         path = self.place.url.removeprefix("sqlite:///")
         with closing(SqliteEngine(path)) as engine:
-            engine.migrate()
+            self.stand = Stand.made_by(engine)
         self.connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
         self.connection.execute("PRAGMA journal_mode = WAL")
         self.connection.execute("PRAGMA synchronous = NORMAL")
-        self._run("add_lanes", LANE)
-        [(self.lane, _)] = self._run("place_of_lane", PLACE)
 
     def enqueue_one(self, jobs: int) -> float:
         for row in singles(WARM):
@@ -52,7 +49,7 @@ class Floor(Subject):
         return time.perf_counter() - began
 
     def enqueue_bulk(self, jobs: int) -> float:
-        rows = copied(jobs, self.lane, COLUMNS)
+        rows = copied(jobs, self.stand.lane, COLUMNS)
         began = time.perf_counter()
         for start in range(0, jobs, BULK):
             self.connection.execute("BEGIN IMMEDIATE")
@@ -62,8 +59,7 @@ class Floor(Subject):
 
     def drain(self, jobs: int) -> Drained:
         self.enqueue_bulk(jobs)
-        lanes = json.dumps([{"lane": self.lane, "mark": 0}])
-        claim = {"worker": WORKER, "lanes": lanes, "known": KNOWN, "n": BATCH, "promote": False}
+        claim = self.stand.claim()
         left = jobs
         with timed(jobs) as drained:
             while left:
