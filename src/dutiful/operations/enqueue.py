@@ -72,38 +72,46 @@ def _many(app: str, jobs: Sequence[NewJob]) -> Steps[list[Enqueued]]:
     """The general case, whose lanes are there: take duties, look at those that were taken, insert."""
     found: dict[str, Enqueued] = {}
     fresh: dict[str, int] = {}  # job id -> epoch of its duty
-    keyed: dict[tuple[str, str], NewJob] = {}
+    wanted: dict[tuple[str, str | None], NewJob] = {}  # the first request for each duty
+    later: list[NewJob] = []
     for job in jobs:
+        first = wanted.setdefault(_duty(job), job)
         if job.key is None:
             fresh[job.id] = 1
-        elif (job.task, job.key) in keyed:
-            first = keyed[job.task, job.key]
-            if first.args_hash != job.args_hash and job.on_duplicate == "raise":
+        elif first.args_hash != job.args_hash and job.on_duplicate != "keep":
+            if job.on_duplicate == "raise":
                 raise KeyReused(job.task, job.key, first.id)
-        else:
-            keyed[job.task, job.key] = job
+            later.append(job)
+    keyed = [job for job in wanted.values() if job.key is not None]
     if keyed:
         rows = [
             {"id": j.id, "task": j.task, "key": j.key, "remember": j.remember_us, "args_hash": j.args_hash}
-            for j in keyed.values()
+            for j in keyed
         ]
         taken = yield Call("take_duties", {"app": app, "rows": as_json(rows)})
         free = {row[0] for row in taken}
-        fresh |= {job.id: 1 for job in keyed.values() if job.id in free}
-        left = [job for job in keyed.values() if job.id not in free]
+        fresh |= {job.id: 1 for job in keyed if job.id in free}
+        left = [job for job in keyed if job.id not in free]
         for _round in range(ROUNDS_MAX):
             if not left:
                 break
             left = yield from _settle_claims(app, left, found, fresh)
         else:
             raise StoreBusy(f"The duty {left[0].key!r} of {left[0].task} keeps changing hands.")
-    yield from _insert(app, [job for job in jobs if job.id in fresh], fresh, found)
+    yield from _insert(app, [job for job in wanted.values() if job.id in fresh], fresh, found)
+    if later:  # what rewrites a job of this very batch comes to the same answer
+        yield from _many(app, later)
     done = []
     for job in jobs:
-        first = keyed[job.task, job.key] if job.key is not None else job
-        answer = found[first.id]
-        done.append(answer if first is job else Enqueued(answer.id, True))
+        first = wanted[_duty(job)]
+        done.append(found[first.id])
+        found[first.id] = Enqueued(found[first.id].id, True)
     return done
+
+
+def _duty(job: NewJob) -> tuple[str, str | None]:
+    """What there is one job for: the duty, or for a job without a declared key its id."""
+    return (job.id, None) if job.key is None else (job.task, job.key)
 
 
 def _insert(app: str, jobs: list[NewJob], epochs: dict[str, int], found: dict[str, Enqueued]) -> Steps[None]:
@@ -146,8 +154,11 @@ def _settle_claims(
         _, _, holder_id, _epoch, turn, args_hash, remember, done_at, state, reason, outcome, ended_at, now = (
             holder
         )
-        finished = ended_at if ended_at is not None else done_at
-        remembered = finished is not None and outcome != "skipped" and finished + remember > now
+        if ended_at is not None and outcome in (None, "skipped"):
+            remembered = False  # cancelled or skipped: not done
+        else:
+            finished = ended_at if ended_at is not None else done_at  # pruned meanwhile
+            remembered = finished is not None and finished + remember > now
         if holder_id == job.id:
             # The same id once more: the same job, whatever became of it.
             found[job.id] = Enqueued(job.id, True)
