@@ -17,7 +17,7 @@ from pathlib import Path
 
 LOOK_EVERY_S = 0.5
 STOP_GRACE_S = 5.0
-REMOVE_TRIES = 20
+REMOVE_TRIES = 200
 
 
 def watch(folder: Path, pid_file: Path) -> None:

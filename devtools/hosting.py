@@ -27,9 +27,10 @@ from typing import Any, Literal, Self
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
-START_TRIES = 3  # another program may take the free port between our look and the server's
 LOOK_EVERY_S = 0.02
 SOCKET_FOLDER_CHARS_MAX = 40  # a socket's whole path has room for about 100
+PORT_TAKEN = "Address already in use"  # by another program, between our look for a free one and the start
+NOT_GONE = "pre-existing shared memory block"  # children of a postmaster that was killed have yet to notice
 ORDINARY_USERS = ("postgres", "nobody")
 
 StopMode = Literal["smart", "fast", "immediate", "kill"]
@@ -61,15 +62,7 @@ class Hosted:
         try:
             if self._guard is None:
                 self._move_in()
-            for tries_left in reversed(range(START_TRIES)):
-                try:
-                    self._start_once()
-                    break
-                except ServerFailed as failure:
-                    # A port is kept over a restart, since clients know it, unless it was taken.
-                    if tries_left == 0 or "already in use" not in str(failure).lower():
-                        raise
-                    self.port = free_port()
+            self._start_until(time.monotonic() + START_TIMEOUT_S)
         except BaseException:
             self.remove()
             raise
@@ -159,7 +152,22 @@ class Hosted:
         self.port = free_port()
         self.prepare()
 
-    def _start_once(self) -> None:
+    def _start_until(self, deadline: float) -> None:
+        """Tries again while what stands in the way may go away."""
+        while True:
+            try:
+                return self._start_once(deadline)
+            except ServerFailed as failure:
+                words = str(failure)
+                if time.monotonic() > deadline or not any(
+                    reason in words for reason in (PORT_TAKEN, NOT_GONE)
+                ):
+                    raise
+                if PORT_TAKEN in words:  # otherwise a port is kept over a restart, since clients know it
+                    self.port = free_port()
+            time.sleep(LOOK_EVERY_S)
+
+    def _start_once(self, deadline: float) -> None:
         with self.log_file.open("ab") as log:
             log_begins = log.tell()
             self._process = subprocess.Popen(
@@ -172,7 +180,6 @@ class Hosted:
                 start_new_session=True,
                 **self._as_user(),
             )
-        deadline = time.monotonic() + START_TIMEOUT_S
         while not self.answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop("kill")
