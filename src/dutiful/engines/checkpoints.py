@@ -13,9 +13,9 @@ writer holds an empty ``BEGIN IMMEDIATE``. That holds between processes as well:
 
 A log that readers use all the time is never reset by that alone: each reader keeps the log's end as
 it found it, and there is always one that came before the last commit. So a log above ``reset_bytes``
-gets a moment of quiet: the writer keeps its lock, at most ``QUIET_S``, until all is copied and those
-readers have left (new ones, finding all copied, do not use the log), and then writes one row, which
-resets it.
+gets a moment of quiet: the writer keeps its lock, for at most ``QUIET_S`` of waiting, until all is
+copied and those readers have left (new ones, finding all copied, do not use the log), and then writes
+one row, which resets it.
 
 Out of reach: connections that are not ours and checkpoint by themselves, as SQLite does by default.
 """
@@ -34,9 +34,10 @@ SIZE_BYTES: Final = 4 * MIB
 RESET_BYTES: Final = 16 * MIB
 """A log of this size is reset, if that takes a moment without writers."""
 QUIET_S: Final = 0.2
-"""The longest that writers are kept waiting for that."""
-DOCTOR_BYTES: Final = 256 * MIB
+"""The longest that writers are kept waiting for readers then."""
 PAUSE_S: Final = 0.001
+LINGER_S: Final = 0.002
+DOCTOR_BYTES: Final = 256 * MIB
 
 NO_CHECKPOINTS: Final = ("PRAGMA wal_autocheckpoint = 0", f"PRAGMA journal_size_limit = {MIB}")
 """For each connection on an affected build, our own or bound to the engine. The limit makes whoever
@@ -109,7 +110,7 @@ class Checkpointer:
             if self._second is None:
                 self._second = self._connect()
             if size < self._reset_bytes:
-                _copy_all(writer, self._second, until=0.0)
+                _copy(writer, self._second, patience_s=0.0)
             else:
                 self._reset(writer, self._second)
             self.problem = None
@@ -131,10 +132,11 @@ class Checkpointer:
     def _reset(self, writer: Connection, second: Connection) -> None:
         """Copy all, wait for the readers that use the log, and write the row that begins it anew."""
         writer.execute(NO_CHECKPOINTS[1])  # a writer that was not prepared would not cut the file
-        until = time.monotonic() + QUIET_S
-        pause = PAUSE_S
-        while True:
-            if not _copy_all(writer, second, until=until, linger=pause):
+        _copy(writer, second, patience_s=0.0)  # most of it now, so that the quiet is short
+        patience_s, linger_s = QUIET_S, LINGER_S
+        while patience_s > LINGER_S:
+            copied, waited_s = _copy(writer, second, patience_s=patience_s, linger_s=linger_s)
+            if not copied:
                 return
             # At once, in a new transaction: it begins after all was copied, so it does not use the
             # log itself, and may reset it if nobody else does.
@@ -146,29 +148,44 @@ class Checkpointer:
                 with suppress(Exception):  # a COMMIT that failed may have rolled back by itself
                     writer.execute("ROLLBACK")
                 raise
-            pause *= 2
-            if _log_bytes(self._path) < self._reset_bytes or time.monotonic() + pause > until:
+            if _log_bytes(self._path) < self._reset_bytes:
                 return
+            # A reader was still there. Each try costs a row, a sync and the wait until that row is
+            # copied, so the next ones are few and linger long.
+            patience_s -= waited_s
+            linger_s = patience_s / 2
 
 
-def _copy_all(writer: Connection, second: Connection, *, until: float, linger: float = 0.0) -> bool:
-    """Checkpoint while the writer keeps all others from committing; whether all frames were copied.
+def _copy(
+    writer: Connection, second: Connection, *, patience_s: float, linger_s: float = 0.0
+) -> tuple[bool, float]:
+    """Checkpoint while the writer keeps all others from committing.
 
-    Tries again until the monotonic instant ``until``; then ``linger`` seconds more for readers to leave.
+    Waits up to ``patience_s`` for readers that keep it from copying all, and if all was copied another
+    ``linger_s`` for those that came since. Returns whether all was, and how long it waited. (Copying
+    and syncing take what they take, and are not counted: a slow disk must not use up the patience.)
     """
     writer.execute("BEGIN IMMEDIATE")
     try:
+        waited_s = 0.0
         while True:
-            # PASSIVE waits for nobody: RESTART and TRUNCATE would want the writer's lock for themselves.
+            # Not RESTART or TRUNCATE: they want the writer's lock for themselves, and go on without it
+            # when they do not get it, which is the race.
             [(busy, frames, copied)] = second.execute("PRAGMA main.wal_checkpoint(PASSIVE)")
             if not busy and copied == frames:
-                time.sleep(linger)
-                return True
-            if time.monotonic() >= until:
-                return False
-            time.sleep(PAUSE_S)
+                return True, waited_s + _sleep(min(linger_s, max(0.0, patience_s - waited_s)))
+            if waited_s >= patience_s:
+                return False, waited_s
+            waited_s += _sleep(PAUSE_S)
     finally:
         writer.execute("ROLLBACK")
+
+
+def _sleep(pause_s: float) -> float:
+    """How long it really was."""
+    began = time.monotonic()
+    time.sleep(pause_s)
+    return time.monotonic() - began
 
 
 def _log_bytes(path: str) -> int:

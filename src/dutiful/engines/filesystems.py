@@ -20,27 +20,26 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
 from ..model.errors import NetworkFileSystem
 
-NETWORK: Final = frozenset(
-    """
+_NETWORK = """
     nfs nfs3 nfs4 cifs smb smb2 smb3 smbfs afpfs afs openafs coda ncp ncpfs webdav davfs davfs2
     glusterfs ceph lustre beegfs gpfs panfs pvfs2 orangefs wekafs quobyte gfs gfs2 ocfs2 acfs
     sshfs rclone s3fs gcsfuse goofys mount-s3 mountpoint-s3 blobfuse blobfuse2 ossfs cosfs
     juicefs seaweedfs moosefs mfs lizardfs objectivefs ceph-fuse curlftpfs gvfsd-fuse kio-fuse
-    """.split()
-)
+"""
+_SHARED = "9p virtiofs drvfs fakeowner grpcfuse osxfs vboxsf prl_fs vmhgfs vmhgfs-fuse hgfs"
+
+NETWORK: Final = frozenset(_NETWORK.split())
 """Types of mounts, without a leading ``fuse.``, that several hosts can have at the same time."""
 
-SHARED_WITH_HOST: Final = frozenset(
-    "9p virtiofs drvfs fakeowner grpcfuse osxfs vboxsf prl_fs vmhgfs vmhgfs-fuse hgfs".split()
-)
+SHARED_WITH_HOST: Final = frozenset(_SHARED.split())
 """Types that a guest shares with its host: safe while only one of the two uses the file."""
 
+_MOUNTINFO = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _MAC_MOUNT = re.compile(r"^.* on (?P<at>/.*) \((?P<kind>[^,)]+)")
 _MOUNT_TIMEOUT_S = 5
@@ -71,9 +70,8 @@ def kind_of_folder(folder: str) -> str | None:
     """The type of the file system there, as the system names it; None where it does not tell."""
     try:
         os.stat(folder)  # makes an automounter mount what the table would show as "autofs" only
-        if sys.platform == "linux":
-            table = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
-            return kind_in_mountinfo(table, folder)
+        if _MOUNTINFO.exists():
+            return kind_in_mountinfo(_MOUNTINFO.read_text(errors="surrogateescape"), folder)
         listing = subprocess.run(
             ["/sbin/mount"], capture_output=True, text=True, check=True, timeout=_MOUNT_TIMEOUT_S
         )
