@@ -1,0 +1,177 @@
+"""One example for each error code: what leads to it and what to type, for ``dutiful explain``."""
+
+from __future__ import annotations
+
+EXAMPLES: dict[str, str] = {
+    "DE000": """
+try:
+    charge.enqueue(order_id=8812)
+except dutiful.DutifulError as error:      # all that dutiful raises by itself
+    log.error("%s %s", error.code, error)
+""",
+    "DE100": """
+Raised while the module with your tasks is imported; no job exists yet. See the codes DE101 to DE105.
+""",
+    "DE101": """
+@app.task(priority=1000)                   # DE101: priority is from -100 to 100
+def send(order_id: int) -> None: ...
+""",
+    "DE102": """
+@app.task(once="receipt:{order}")          # DE102: the task has no argument "order"
+def send_receipt(order_id: int) -> None: ...
+
+@app.task(once="receipt:{order_id}")       # right
+""",
+    "DE103": """
+@app.task(timeout="5 parsecs")             # DE103
+@app.task(timeout="90s")                   # right; so are 90, "1m30s" and timedelta(seconds=90)
+""",
+    "DE104": """
+@app.task(delivery="exactly_once")         # DE104 in this version: it refuses what it cannot keep
+@app.task(once="charge:{order_id}")        # until then: at least once, and a body that is safe to repeat
+""",
+    "DE105": """
+$ dutiful worker shop/jobs.py              # DE105: a path is no module
+$ dutiful worker shop.jobs:app             # right: the module, and the name of the App in it
+
+If the import fails, the last lines of your own code are printed below the message.
+""",
+    "DE200": """
+Whatever DE2xx says, nothing was stored, and a transaction that you have open goes on unharmed.
+See the codes DE201 to DE207.
+""",
+    "DE201": """
+send.enqueue(when=datetime.now())          # DE201: a datetime without time zone
+send.enqueue(when=datetime.now(UTC))       # right
+""",
+    "DE202": """
+render.enqueue(pdf=open("big.pdf", "rb").read())      # DE202: above 64 KiB
+render.enqueue(pdf_key=storage.put("big.pdf"))        # right: store it elsewhere, pass its name
+""",
+    "DE203": """
+@app.task(once="charge:{order_id}")
+def charge(order_id: int, cents: int) -> None: ...
+
+charge.enqueue(8812, 1000)
+charge.enqueue(8812, 1500)                 # DE203: the same duty, another amount: which one is meant?
+
+once="charge:{order_id}:{cents}"           # if both are meant
+charge.using(on_duplicate="keep").enqueue(8812, 1500)         # if the first stands
+charge.using(on_duplicate="replace").enqueue(8812, 1500)      # if the second does, while it is ready
+""",
+    "DE204": """
+$ dutiful enqueue shop.jobs.chrage order_id=8812      # DE204, and the nearest name
+$ dutiful enqueue shop.jobs.charge order_id=8812
+""",
+    "DE205": """
+charge.using(run_in="5m", run_at=monday).enqueue(1)   # DE205: two ways to say the same thing
+$ dutiful worker shop.jobs:app -q critical=4          # DE205: a weight has a colon: critical:4
+""",
+    "DE206": """
+conn = psycopg.connect(url, autocommit=True)
+charge.using(connection=conn).enqueue(8812)           # DE206: it would commit by itself
+
+with conn.transaction():                              # right: with your own rows, or not at all
+    conn.execute("INSERT INTO orders …")
+    charge.using(connection=conn).enqueue(8812)
+""",
+    "DE207": """
+charge.using(connection=pool).enqueue(8812)           # DE207: a pool is no connection
+
+with pool.connection() as conn, conn.transaction():
+    charge.using(connection=conn).enqueue(8812)
+""",
+    "DE300": """
+Something about the database; the codes DE301 to DE315 say what. $ dutiful doctor looks it over.
+""",
+    "DE301": """
+App("shop", "postgresql+psycopg://localhost/shop")    # DE301: SQLAlchemy's way to name a driver
+App("shop", "sqlite://jobs.db")                       # DE301: two slashes, so "jobs.db" is a host
+
+App("shop", "postgresql://localhost/shop")
+App("shop", "sqlite:///jobs.db")                      # sqlite:////var/lib/jobs.db is absolute
+""",
+    "DE302": """
+$ pip install 'dutiful[postgres]'          # psycopg, for postgresql:// URLs
+$ pip install 'dutiful[apsw]'              # apsw, for sqlite:///…?driver=apsw
+""",
+    "DE303": """
+$ dutiful doctor --store postgresql://localhost/shop  # says which part does not answer
+$ psql postgresql://localhost/shop -c 'select 1'      # does anything answer there?
+""",
+    "DE304": """
+$ ls -ld . jobs.db*                        # SQLite writes the file, its log, and in the folder
+Or the URL leads to a standby: connect to the primary.
+""",
+    "DE305": """
+$ df -h .                                  # free some space, then repeat what was refused
+""",
+    "DE306": """
+PostgreSQL:  SELECT pid, state, xact_start, query FROM pg_stat_activity ORDER BY xact_start;
+SQLite:      another program holds a write transaction for longer than 5 s (?timeout=30 waits longer)
+""",
+    "DE307": """
+handle = charge.enqueue(order_id=8812)     # the task has once="charge:{order_id}": repeat it freely
+
+id = app.new_id()                          # or make the id yourself, before
+note.using(id=id).enqueue("hello")         # the same id twice is one job
+""",
+    "DE310": """
+$ dutiful migrate --app shop.jobs:app --plan          # what would be done
+$ dutiful migrate --app shop.jobs:app
+""",
+    "DE311": """
+$ dutiful migrate --app shop.jobs:app --plan          # what would be done
+$ dutiful migrate --app shop.jobs:app      # before the new code starts; old workers go on meanwhile
+""",
+    "DE312": """
+$ pip install --upgrade dutiful            # a newer release has migrated this database
+""",
+    "DE313": """
+App("shop", "sqlite:///site.db?driver=apsw")
+sqlite3.connect("site.db")                 # DE313, in one process with the above
+App("shop", "sqlite:///site.db")           # right: the same library as the rest of the process
+""",
+    "DE314": """
+App("shop", "sqlite:////mnt/nfs/jobs.db")  # DE314
+App("shop", "sqlite:////var/lib/shop/jobs.db")        # a local disk; for several hosts: postgresql://…
+""",
+    "DE315": """
+multiprocessing.set_start_method("spawn")  # or make the App in the child, after the fork
+""",
+    "DE400": """
+Something about one run of a job or its result: see the codes DE401 to DE404.
+""",
+    "DE401": """
+def export(rows: int, *, run: dutiful.Run = dutiful.Run.given) -> None:
+    for chunk in chunks(rows):
+        run.check()                        # raises DE401 when another run owns the job: stop here
+        write(chunk)
+""",
+    "DE402": """
+@app.task(timeout="5m")                    # one attempt may take so long
+def export(rows: int) -> None: ...
+""",
+    "DE403": """
+handle.result(timeout="30s")               # DE403: not ended yet; the job goes on
+$ dutiful job why ID                       # is a worker there that would run it?
+""",
+    "DE404": """
+$ dutiful job show ID                      # what its runs died of
+$ dutiful dead retry ID                    # when the cause is mended
+""",
+    "DE500": """
+A person's verb was refused, and nothing changed: see the codes DE501 to DE503.
+""",
+    "DE501": """
+$ dutiful job list --task shop.jobs.charge # finished jobs are kept for 7 days, or App(keep=…)
+""",
+    "DE502": """
+$ dutiful job cancel ID                    # DE502: it is running; only what nobody has begun can be cancelled
+$ dutiful job show ID                      # what became of it meanwhile
+""",
+    "DE503": """
+$ dutiful dead retry ID                    # DE503: job OTHER has the same once= key and is in its place
+$ dutiful job show OTHER                   # if it does the work, there is nothing to retry
+""",
+}

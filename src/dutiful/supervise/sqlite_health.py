@@ -1,0 +1,117 @@
+"""What the doctor says of a SQLite file: its build, its log, its settings, where it lies."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..engines import checkpoints, filesystems
+from ..engines.contract import Engine
+from .notes import Note, bad, note, unknown, well
+
+OLDEST = (3, 35, 0)
+SYNCHRONOUS = {"0": "off", "1": "normal", "2": "full", "3": "extra"}
+
+
+def before_opening(engine: Any) -> Iterator[Note]:
+    """What can be said without the database: is there a file, and may we write beside it?"""
+    if engine.memory:
+        yield note("store", "It is in memory: its jobs end with this process.")
+    elif not os.path.exists(engine.path):
+        yield bad("store", f"There is no file {engine.path} yet.", "dutiful migrate makes it.")
+    elif not os.access(engine.path, os.W_OK) or not os.access(os.path.dirname(engine.path), os.W_OK):
+        yield bad(
+            "store",
+            f"This user may not write {engine.path}, or in its folder.",
+            "Workers need both: the log and its index are files beside it.",
+        )
+
+
+def settings(engine: Engine, readings: Mapping[str, str]) -> Iterator[Note]:
+    """The build, the log mode, durability, the file system, the size of the log."""
+    yield from build(str(getattr(getattr(engine, "_driver", None), "name", "sqlite3")), readings["version"])
+    path = str(getattr(engine, "path", ""))
+    if getattr(engine, "memory", False):
+        return
+    mode = readings["journal_mode"]
+    if mode == "wal":
+        yield well("journal_mode", "wal: readers never wait for writers.")
+    else:
+        yield bad(
+            "journal_mode",
+            f"It is {mode}, not wal: readers and writers wait for each other.",
+            "Somebody set it back; close all programs that use the file, then start a worker.",
+        )
+    yield from durability(readings["synchronous"])
+    yield from _place(path)
+    yield from _log(path)
+
+
+def build(driver: str, version: str) -> Iterator[Note]:
+    """Which SQLite runs, and whether it has the WAL-reset race."""
+    numbers = tuple(int(part) for part in version.split(".")[:3])
+    name = f"SQLite {version} by {driver}"
+    if numbers < OLDEST:
+        yield bad(
+            "build", f"{name} is older than {'.'.join(map(str, OLDEST))}.", "Use ?driver=apsw, or upgrade."
+        )
+    elif checkpoints.affected((numbers[0], numbers[1], numbers[2])):
+        yield note(
+            "build",
+            f"{name} has the WAL-reset race of builds 3.7.0 to 3.51.2. dutiful takes its checkpoints so that "
+            "it cannot happen by its own connections.",
+            "Other programs that write this file: PRAGMA wal_autocheckpoint = 0. If only dutiful opens it: "
+            "?driver=apsw has a newer build.",
+        )
+    else:
+        yield well("build", f"{name} does not have the WAL-reset race.")
+    if driver == "apsw" and checkpoints.affected(sqlite3.sqlite_version_info):
+        yield note(
+            "build",
+            f"Python's own sqlite3 is {sqlite3.sqlite_version}: do not open this file by it in the "
+            "same process (it is refused).",
+        )
+
+
+def durability(synchronous: str) -> Iterator[Note]:
+    """What a loss of power may cost."""
+    word = SYNCHRONOUS.get(synchronous, synchronous)
+    if word == "off":
+        yield bad("synchronous", "off: a loss of power may corrupt the file.", "Leave it at normal, or full.")
+    elif word == "normal":
+        yield note(
+            "synchronous",
+            "normal: a loss of power may lose the last commits, a crash of the process never.",
+            "To lose none: ?synchronous=full, at about half the speed.",
+        )
+    else:
+        yield well("synchronous", f"{word}: a commit is on the disk.")
+
+
+def _place(path: str) -> Iterator[Note]:
+    kind = filesystems.kind_of_folder(os.path.dirname(os.path.realpath(path)))
+    doubts = filesystems.doubts(path)
+    for doubt in doubts:
+        yield note("file system", doubt)
+    if kind is None:
+        yield unknown(
+            "file system",
+            f"This system does not tell what {os.path.dirname(path)} is on.",
+            "It must be a local disk: locks on network file systems are not safe.",
+        )
+    elif not doubts:
+        yield well("file system", f"{kind}, local.")
+
+
+def _log(path: str) -> Iterator[Note]:
+    warnings = checkpoints.doctor(path)
+    for warning in warnings:
+        yield bad("log", warning)
+    if not warnings:
+        try:
+            size = os.stat(path + "-wal").st_size
+        except FileNotFoundError:
+            size = 0
+        yield well("log", f"{size / checkpoints.MIB:,.1f} MiB (-wal).")
