@@ -1,19 +1,20 @@
 """The pipe between a worker and a child process: one lease there, one ending back.
 
-Run as ``python -m dutiful.worker.child_process MODULE:APP IN OUT`` in the child. It reads leases from
-one descriptor and writes endings to another, so that what a body prints goes where it always went.
+Run as ``python -m dutiful.worker.child_process MODULE:APP IN OUT LIFE`` in the child. It reads leases
+from one descriptor and writes endings to another, so that what a body prints goes where it always
+went; the third says, by its end, that the parent is gone.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +33,11 @@ _LENGTH = struct.Struct("!I")
 class ChildProcess:
     """The parent's end of a child."""
 
-    def __init__(self, process: subprocess.Popen[bytes], inward: int, outward: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], inward: int, outward: int, life: int) -> None:
         self._process = process
         self._in = inward
         self._out = outward
+        self._life = life
         self.pid = process.pid
 
     @classmethod
@@ -48,14 +50,16 @@ class ChildProcess:
             )
         their_in, our_out = os.pipe()
         our_in, their_out = os.pipe()
+        their_life, our_life = os.pipe()
+        theirs = (their_in, their_out, their_life)
         process = subprocess.Popen(
-            [sys.executable, "-m", __name__, app_path, str(their_in), str(their_out), str(os.getpid())],
-            pass_fds=(their_in, their_out),
+            [sys.executable, "-m", __name__, app_path, *map(str, theirs)],
+            pass_fds=theirs,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
-        os.close(their_in)
-        os.close(their_out)
-        child = cls(process, our_in, our_out)
+        for descriptor in theirs:
+            os.close(descriptor)
+        child = cls(process, our_in, our_out, our_life)
         try:
             if child._read(START_S) == b"ready":
                 return child
@@ -87,12 +91,14 @@ class ChildProcess:
 
     def close(self) -> None:
         """Let an idle child end by itself."""
-        self._shut()
+        os.close(self._out)
+        self._out = -1
         try:
             self._process.wait(2.0)
         except subprocess.TimeoutExpired:
             self.kill()
             self._process.wait()
+        self._shut()
 
     def reap(self) -> None:
         """Collect a child that died or was killed."""
@@ -108,9 +114,10 @@ class ChildProcess:
         return f"exit {code}"
 
     def _shut(self) -> None:
-        for descriptor in (self._in, self._out):
-            with contextlib.suppress(OSError):
+        for descriptor in (self._in, self._out, self._life):
+            if descriptor >= 0:
                 os.close(descriptor)
+        self._in = self._out = self._life = -1
 
     def _read(self, timeout_s: float | None) -> bytes | None:
         until = None if timeout_s is None else time.monotonic() + timeout_s
@@ -151,12 +158,17 @@ def _read_exactly(descriptor: int, size: int, until: float | None) -> bytes | No
     return found
 
 
-def _die_with_parent(parent: int) -> None:
-    """On Linux the kernel kills us with our parent; elsewhere we end when the pipe does."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        os._exit(0)
+def _die_with_parent(life: int) -> None:
+    """End when the parent does, also in the middle of a body: then the kernel closes its end.
+
+    (Not PR_SET_PDEATHSIG: that fires when the parent's *thread* ends that started us.)
+    """
+
+    def watch() -> None:
+        os.read(life, 1)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="dutiful-life", daemon=True).start()
 
 
 def main(argv: list[str]) -> None:
@@ -164,8 +176,8 @@ def main(argv: list[str]) -> None:
     from ..app.finding import find_app
     from .run import carry_out, run_of
 
-    app_path, inward, outward = argv[0], int(argv[1]), int(argv[2])
-    _die_with_parent(int(argv[3]))
+    app_path, inward, outward, life = argv[0], *map(int, argv[1:4])
+    _die_with_parent(life)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's to handle
     app = find_app(app_path)
     _call(app.starters)
