@@ -157,22 +157,23 @@ SELECT count(*) OVER (), CAST(w.id AS text), w.place, 'it came back, and nobody 
  LIMIT :rows
 
 -- name: verify_places
--- One place a job: live or dead, not both, and neither once it is done for good.
+-- One place a job: live or dead, not both, and neither once it is done for good. (Counted, so that
+-- no planner can turn the look-ups by id into a join that walks one table for each row of another.)
 WITH live AS (
     SELECT j.id, j.lane FROM dutiful.job AS j ORDER BY j.id DESC LIMIT :window
 ), buried AS (
     SELECT d.id, d.lane FROM dutiful.dead AS d ORDER BY d.id DESC LIMIT :window
 ), wrong AS (
     SELECT j.id, j.lane, 'job' AS place, 'live and dead at once' AS problem
-      FROM live AS j WHERE EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = j.id)
+      FROM live AS j WHERE (SELECT count(*) FROM dutiful.dead AS d WHERE d.id = j.id) > 0
     UNION ALL
     SELECT j.id, j.lane, 'job', 'live, though it is done'
-      FROM live AS j WHERE EXISTS (SELECT 1 FROM dutiful.history AS h
-                                    WHERE h.id = j.id AND h.outcome IN ('performed', 'duplicate'))
+      FROM live AS j WHERE (SELECT count(*) FROM dutiful.history AS h
+                             WHERE h.id = j.id AND h.outcome IN ('performed', 'duplicate')) > 0
     UNION ALL
     SELECT d.id, d.lane, 'dead', 'dead, though it is done'
-      FROM buried AS d WHERE EXISTS (SELECT 1 FROM dutiful.history AS h
-                                      WHERE h.id = d.id AND h.outcome IN ('performed', 'duplicate'))
+      FROM buried AS d WHERE (SELECT count(*) FROM dutiful.history AS h
+                               WHERE h.id = d.id AND h.outcome IN ('performed', 'duplicate')) > 0
 )
 SELECT count(*) OVER (), CAST(w.id AS text), w.place, w.problem, ''
   FROM wrong AS w LEFT JOIN dutiful.lane AS l ON l.id = w.lane
