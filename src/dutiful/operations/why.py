@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
-from ..model.spans import span
+from ..model.spans import ago, span
 from .inspect import FailureView, JobView
 from .plan import Steps, query
 from .why_facts import AHEAD_MAX, Facts, Note, WorkerFact, read_facts
@@ -73,7 +73,7 @@ def shown_state(state: str, run_at_us: int, attempt: int, now_us: int) -> str:
 
 def _not_live(facts: Facts) -> Why:
     job = facts.job
-    since = "" if job.ended_at_us is None else f" {span(job.now_us - job.ended_at_us)} ago"
+    since = "" if job.ended_at_us is None else f" {ago(job.ended_at_us, job.now_us)}"
     said = (f"The last run said {_said(facts.failure)}.",) if facts.failure else ()
     if job.state == "dead":
         because = REASONS.get(job.reason or "", job.reason or "")
