@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +20,13 @@ from ..sql import EngineName, migrations
 from ..sql.render import render
 from .bound import bind
 from .builds import claim_file, release_file, watch
-from .checkpoints import Checkpointer, affected
+from .checkpoints import NO_CHECKPOINTS, Checkpointer, affected
 from .contract import Clock, Runner, host_now
 from .drive import Observer, drive
 from .filesystems import refuse_network
 from .sqlite_drivers import Connection, DriverName
 from .sqlite_drivers import driver as find_driver
+from .sqlite_schema import check, upgrade, version
 from .turns import Turn
 
 T = TypeVar("T")
@@ -75,6 +75,7 @@ class SqliteEngine:
         self._turn: Turn | None = None
         self._checkpointer: Checkpointer | None = None
         self._executor: ThreadPoolExecutor | None = None
+        self._drops = watch()
 
     # ── running ─────────────────────────────────────────────────────────────────────────────
 
@@ -99,15 +100,15 @@ class SqliteEngine:
 
     def _write(self, operation: Operation[T]) -> T:
         with self._lock:
+            self._look_out()
             writer = self._writer or self._open_writer()
             if self._turn is None:
                 result = self._transact(writer, operation)
             else:
-                watch()
                 with self._turn:
                     result = self._transact(writer, operation)
-            if self._checkpointer is not None:
-                self._checkpointer.after_commit(writer)
+                    if self._checkpointer is not None:
+                        self._checkpointer.after_commit(writer)
         return result
 
     def _transact(self, connection: Connection, operation: Operation[T]) -> T:
@@ -116,6 +117,7 @@ class SqliteEngine:
 
     def _read(self, operation: Operation[T]) -> T:
         with self._lock:
+            self._look_out()
             if self._writer is None:
                 self._open_writer()
             reader = self._readers.pop() if self._readers else None
@@ -135,27 +137,36 @@ class SqliteEngine:
         connection = self._driver.connect(self.path, timeout_s=self._timeout_s, read_only=read_only)
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         if affected(self._driver.version):
-            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            for pragma in NO_CHECKPOINTS:
+                connection.execute(pragma)
         return connection
+
+    def _look_out(self) -> None:
+        """Open anew what lost its locks because another SQLite library closed the file. Needs the lock."""
+        if self.memory:
+            return
+        drops = watch()
+        if drops != self._drops:
+            self._drops = drops
+            self._close_connections()
 
     def _open_writer(self) -> Connection:
         """Open the file, and bring a new one to this version by itself. Needs the lock."""
         if self.memory:
             writer = self._connect()
         else:
-            refuse_network(self.path)
-            claim_file(self.path, self._driver.name)
-            writer = self._connect()
+            writer = self._claim()
         try:
             if not self.memory:
                 writer.execute("PRAGMA journal_mode = WAL")
-            found = self._version(writer)
+            found = version(writer)
             if found is None:
-                self._upgrade(writer)
+                upgrade(writer, self.path)
             else:
-                self._check(found)
+                check(found, self.path)
         except BaseException:
             writer.close()
+            self._release()
             raise
         self._writer = writer
         if not self.memory:
@@ -164,11 +175,38 @@ class SqliteEngine:
                 self._checkpointer = Checkpointer(self.path, self._connect)
         return writer
 
+    def _claim(self) -> Connection:
+        """Open the file for writing, as the only SQLite library in this process that does."""
+        refuse_network(self.path)
+        claim_file(self.path, self._driver.name)
+        try:
+            return self._connect()
+        except BaseException:
+            self._release()
+            raise
+
+    def _release(self) -> None:
+        if not self.memory:
+            release_file(self.path, self._driver.name)
+
+    def _close_connections(self) -> None:
+        """Needs the lock."""
+        for connection in (*self._readers, self._watcher, self._writer):
+            if connection is not None:
+                connection.close()
+        self._writer, self._readers, self._watcher = None, [], None
+        if self._turn is not None:
+            self._turn.close()
+        if self._checkpointer is not None:
+            self._checkpointer.close()
+        self._turn, self._checkpointer = None, None
+
     def _forked(self) -> None:
         """In a forked child: leave the parent's connections alone (closing one would drop its locks)."""
         if self.memory:
             raise errors.UsedAfterFork("An in-memory store lives in the process that made it.")
-        _left_to_parent.append((self._writer, self._readers, self._watcher, self._turn))
+        parts = (self._writer, self._readers, self._watcher, self._turn, self._checkpointer)
+        _left_to_parent.append(parts)
         self._waiters = threading.Condition()
         self._reset()
 
@@ -222,21 +260,17 @@ class SqliteEngine:
         try:
             with self._lock:
                 if self._writer is not None:
-                    return self._upgrade(self._writer)
-                if not self.memory:
-                    refuse_network(self.path)
-                    claim_file(self.path, self._driver.name)
-                writer = self._connect()
-                try:
-                    if not self.memory:
-                        writer.execute("PRAGMA journal_mode = WAL")
-                    done = self._upgrade(writer)
-                finally:
-                    if not self.memory:
-                        writer.close()
+                    return upgrade(self._writer, self.path)
                 if self.memory:
-                    self._writer = writer
-                return done
+                    self._writer = self._connect()
+                    return upgrade(self._writer, self.path)
+                writer = self._claim()
+                try:
+                    writer.execute("PRAGMA journal_mode = WAL")
+                    return upgrade(writer, self.path)
+                finally:
+                    writer.close()
+                    self._release()
         except Exception as error:
             raise self._translated(error) from error
 
@@ -244,7 +278,7 @@ class SqliteEngine:
         """The titles of the migrations that :meth:`migrate` would run."""
         with self._lock:
             writer = self._writer or self._connect()
-            found = self._version(writer) or 0
+            found = version(writer) or 0
             if writer is not self._writer:
                 writer.close()
         return [f"{m.number:04} {m.title}" for m in migrations("sqlite") if m.number > found]
@@ -252,50 +286,10 @@ class SqliteEngine:
     def check_schema(self) -> None:
         """See :class:`~dutiful.engines.contract.Engine`."""
         with self._lock:
-            found = self._version(self._writer or self._open_writer())
+            found = version(self._writer or self._open_writer())
         if found is None:
             raise errors.SchemaMissing(f"{self.path} has no tables of dutiful's.")
-        self._check(found)
-
-    def _version(self, connection: Connection) -> int | None:
-        if not connection.execute("SELECT 1 FROM main.sqlite_master WHERE name = 'dutiful_version'"):
-            return None
-        [(number,)] = connection.execute("SELECT max(number) FROM main.dutiful_version")
-        return number  # type: ignore[no-any-return]
-
-    def _check(self, found: int) -> None:
-        newest = len(migrations("sqlite"))
-        if found > newest:
-            raise errors.SchemaTooNew(f"{self.path} has version {found}; this code knows {newest}.")
-        if found < newest:
-            raise errors.SchemaTooOld(f"{self.path} has version {found}; this code needs {newest}.")
-
-    def _upgrade(self, connection: Connection) -> list[str]:
-        done = []
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS main.dutiful_version"
-                " (number integer PRIMARY KEY, title text NOT NULL, applied_at integer NOT NULL)"
-            )
-            found = self._version(connection) or 0
-            if found > len(migrations("sqlite")):
-                self._check(found)
-            for migration in migrations("sqlite"):
-                if migration.number > found:
-                    for text in _statements(migration.text):
-                        connection.execute(text)
-                    connection.execute(
-                        "INSERT INTO main.dutiful_version VALUES (:number, :title, :now)",
-                        {"number": migration.number, "title": migration.title, "now": host_now()},
-                    )
-                    done.append(f"{migration.number:04} {migration.title}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        return done
+        check(found, self.path)
 
     # ── the rest ────────────────────────────────────────────────────────────────────────────
 
@@ -310,14 +304,10 @@ class SqliteEngine:
             self._executor.shutdown()
             self._executor = None
         with self._lock:
-            for connection in (*self._readers, self._watcher, self._writer):
-                if connection is not None:
-                    connection.close()
             opened = self._writer is not None
-            self._writer, self._readers, self._watcher = None, [], None
-            self._turn, self._checkpointer = None, None
-        if opened and not self.memory:
-            release_file(self.path, self._driver.name)
+            self._close_connections()
+        if opened:
+            self._release()
         self._interrupted = False
 
 
@@ -350,14 +340,3 @@ class _Transaction:
     def rollback(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
-
-
-def _statements(text: str) -> list[str]:
-    """Cut a migration into statements; SQLite itself says where one ends (triggers have inner ones)."""
-    found, rest = [], ""
-    for line in text.splitlines(keepends=True):
-        rest += line
-        if sqlite3.complete_statement(rest):
-            found.append(rest)
-            rest = ""
-    return found

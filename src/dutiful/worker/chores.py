@@ -180,5 +180,7 @@ class Chores:
         """Remove files of workers whose rows were forgotten."""
         folder = record_folder(self._worker.engine)
         if Path(folder).is_dir():
-            rows = [row.file for row in self._worker.engine.run(workers.live()) if row.file]
-            liveness.sweep(folder, {os.path.basename(file) for file in rows})
+            engine = self._worker.engine
+            files = [row.file for row in engine.run(workers.live())]
+            files += [file for _, _, file in engine.run(workers.unreaped())]
+            liveness.sweep(folder, {os.path.basename(file) for file in files if file})

@@ -1,7 +1,7 @@
 """Claims as slots come free: in batches, a little ahead of what runs, and no more than that.
 
-How far ahead follows the pace: what was finished in the last tenth of a second. So a worker of long
-jobs hoards nothing, and one of short jobs never waits for the store.
+How far ahead follows the pace (:mod:`.holdings`): what was finished in the last tenth of a second. So a
+worker of long jobs hoards nothing, and one of short jobs never waits for the store.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from ..operations.claims import LIMIT_MAX
 
 logger = logging.getLogger("dutiful.worker")
 
-AHEAD_S = 0.1
-AHEAD_MAX = 300
 PROMOTE_S = 1.0
 PAUSE_S = 0.5
 WAIT_FIRST_S = 0.01

@@ -16,7 +16,19 @@ if TYPE_CHECKING:
 class Held:
     """One claimed job. Its ``stage`` only goes forward: waiting, running, ended."""
 
-    __slots__ = ("cancel", "lease", "replaced", "returned", "run", "slot", "stage", "started", "stopped", "task", "worker")
+    __slots__ = (
+        "cancel",
+        "lease",
+        "replaced",
+        "returned",
+        "run",
+        "slot",
+        "stage",
+        "started",
+        "stopped",
+        "task",
+        "worker",
+    )
 
     def __init__(self, lease: Lease, task: Task[..., Any], worker: int) -> None:
         self.lease = lease

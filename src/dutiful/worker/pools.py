@@ -82,7 +82,7 @@ class ThreadPool:
             held = get()
             if held is None:
                 return
-            held.slot = slot
+            held.slot = 2 * slot  # even ones are the threads', odd ones the loop's
             if not begin(held):
                 continue
             ending = contextvars.copy_context().run(carry_out, app, held.task, held.lease, held.run)
@@ -164,11 +164,12 @@ class LoopPool:
         self._waiting = asyncio.Queue()
         self._ready.set()
         async with asyncio.TaskGroup() as group:
-            for _ in range(max(self._size, 1)):
-                group.create_task(self._slot())
+            for slot in range(max(self._size, 1)):
+                group.create_task(self._slot(slot))
 
-    async def _slot(self) -> None:
+    async def _slot(self, slot: int) -> None:
         while (held := await self._waiting.get()) is not None:
+            held.slot = 2 * slot + 1
             if not self._begin(held):
                 continue
             # A task of its own: its context is its own, and it can be cancelled without us.

@@ -39,6 +39,8 @@ class Timeouts:
         with self._changed:
             self._stopping = True
             self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(5.0)
 
     def _work(self) -> None:
         while True:

@@ -27,9 +27,10 @@ from ..model.queues import parse_queues
 from ..operations import claims, inspect, lanes, settle, workers
 from .children import ChildPool
 from .chores import Chores
-from .fetcher import AHEAD_MAX, AHEAD_S, Fetcher, Lanes
+from .fetcher import Fetcher, Lanes
 from .heart import Heart, read_marks, steady_now
 from .held import Held
+from .holdings import Holdings
 from .liveness import WorkerFile
 from .options import CANCEL_BEFORE_S, WorkerOptions
 from .places import record_folder, worker_token
@@ -44,8 +45,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("dutiful.worker")
 
 EMPTY_CHECK_S = 0.2
-UNSETTLED_MAX = 2000
-"""With so many endings that the store has not taken, nothing more is claimed."""
+SETTLE_S = 5.0
+SIGNAL_S = 0.5
 
 
 class Worker:
@@ -62,15 +63,8 @@ class Worker:
         self.engine: Engine = app.engine
         self.order = parse_queues(self.options.queues or _all_queues(app))
         self.queues = frozenset(self.order.names)
-        self._held: dict[str, Held] = {}
-        self._waiting = 0
-        self._lock = threading.Lock()
         self._draining = threading.Event()
         self._halted = threading.Event()
-        self._done: list[float] = []
-        self._done_count = 0
-        self._pace = 0.0
-        self._pace_at = 0.0
         self._file: WorkerFile | None = None
 
     # ── life ────────────────────────────────────────────────────────────────────────────────
@@ -82,7 +76,10 @@ class Worker:
             if self.options.until_empty:
                 self._until_empty()
             else:
-                self._draining.wait()
+                # Not without a time: a signal that another thread receives (as after SIGSTOP and
+                # SIGCONT) does not wake the main thread, which alone runs its handler.
+                while not self._draining.wait(SIGNAL_S):
+                    pass
         finally:
             self.stop()
 
@@ -100,9 +97,10 @@ class Worker:
         self._file = WorkerFile.create(record_folder(self.engine), worker_token())
         marks = Marks(starting_marks(read_marks(row.marks for row in self._living())))
         self.settler = Settler(self.engine, lambda: self.id, self._settled)
-        self.threads = ThreadPool(app, options.slots if sync_tasks else 0, self._begin, self._ended)
+        self.holdings = Holdings(self.settler, self._file, options.slots)
+        self.threads = ThreadPool(app, options.slots if sync_tasks else 0, self._begin, self.holdings.ended)
         hooks = [*app.starters, *app.stoppers]
-        self.loop = LoopPool(app, options.slots if async_tasks else 0, self._begin, self._ended)
+        self.loop = LoopPool(app, options.slots if async_tasks else 0, self._begin, self.holdings.ended)
         self._uses_loop = bool(async_tasks) or bool(hooks)
         self.timeouts = Timeouts(self._timed_out)
         self.heart = Heart(
@@ -123,7 +121,7 @@ class Worker:
             marks=marks,
             known=known,
             worker=lambda: self.id,
-            room=self._room,
+            room=self.holdings.room,
             may_start=lambda: self.heart.trusted,
             put=self._put,
             poll_s=options.poll_s,
@@ -174,27 +172,27 @@ class Worker:
             "trusted": trusted,
             "claiming": trusted and not self._draining.is_set(),
             "beat_age_s": round(self.heart.age_s, 3) if started else None,
-            "running": len(self._running()),
-            "waiting": self._waiting,
-            "done": self._done_count,
+            "running": len(self.holdings.running()),
+            "waiting": self.holdings.waiting,
+            "done": self.holdings.done,
         }
 
     def stop(self) -> None:
         """Drain within the budget, end the leases, and close."""
         budget_ends = time.monotonic() + self.options.drain_s
-        emit(logger, logging.INFO, events.WORKER_DRAINING, id=self.id, running=len(self._running()))
+        emit(logger, logging.INFO, events.WORKER_DRAINING, id=self.id, running=len(self.holdings.running()))
         self.fetcher.stop()
         self.children.stop_claiming()
-        self._hand_back_waiting()
+        self.holdings.hand_back_waiting()
         cancel_at = budget_ends - min(CANCEL_BEFORE_S, self.options.drain_s / 5)
         self._wait_for_bodies(cancel_at)
-        for held in self._running():
+        for held in self.holdings.running():
             self.loop.cancel(held)
         self.children.kill_all()
         self._wait_for_bodies(budget_ends)
-        for held in self._running():  # threads that cannot be stopped: their runs end here
+        for held in self.holdings.running():  # threads that cannot be stopped: their runs end here
             held.run._over = True
-            self._end(held, released(held.lease, begun=True))
+            self.holdings.end(held, released(held.lease, begun=True))
             emit(logger, logging.WARNING, events.JOB_RELEASED, job_id=held.lease.job_id, task=held.lease.task)
         for hook in self.app.stoppers:
             try:
@@ -204,7 +202,8 @@ class Worker:
         self.timeouts.stop()
         self.threads.stop()
         self.loop.stop(1.0)
-        self.settler.stop(5.0)
+        self._wait_for_endings(time.monotonic() + SETTLE_S)
+        self.settler.stop(SETTLE_S)
         self.chores.stop()
         self.children.close()
         self.heart.stop()
@@ -216,7 +215,7 @@ class Worker:
             self._file.close()
         if self._heart_engine is not self.engine:
             self._heart_engine.close()
-        emit(logger, logging.INFO, events.WORKER_STOPPED, id=self.id, done=self._done_count)
+        emit(logger, logging.INFO, events.WORKER_STOPPED, id=self.id, done=self.holdings.done)
 
     def _register(self) -> None:
         options = self.options
@@ -250,76 +249,31 @@ class Worker:
     def _put(self, leases: Sequence[Lease]) -> None:
         plain: list[Held] = []
         loop: list[Held] = []
-        for lease in leases:
-            held = Held(lease, self.app.find_task(lease.task), self.id)
-            self._held[lease.token] = held
+        for held in self.holdings.add(leases, self.app, self.id):
             (loop if held.task.is_async else plain).append(held)
-        with self._lock:
-            self._waiting += len(leases)
         if plain:
             self.threads.put(plain)
         if loop:
             self.loop.put(loop)
         if self._draining.is_set():
-            self._hand_back_waiting()
+            self.holdings.hand_back_waiting()
 
     def _begin(self, held: Held) -> bool:
         """Whether this body may begin now; from then on it is running."""
-        with self._lock:
-            if held.stage != "waiting":
-                return False
-            self._waiting -= 1
-            held.begin()
         if not self.heart.trusted:
-            held.stage = "waiting"
-            self._end(held, released(held.lease, begun=False))
+            self.holdings.hand_back(held)
             return False
-        if held.slot >= 0 and self._file is not None:
-            self._file.begin(held.slot, held.lease.job_id)
-        self.timeouts.watch(held) if not held.task.is_async else None
-        if self._waiting <= self._low:
+        if not self.holdings.begin(held):
+            return False
+        if not held.task.is_async:
+            self.timeouts.watch(held)
+        if self.holdings.low:
             self.fetcher.nudge()
         return True
 
-    def _ended(self, held: Held, ending: Ending) -> None:
-        if held.slot >= 0 and self._file is not None:
-            self._file.end(held.slot)
-        self._end(held, ending)
-
-    def _end(self, held: Held, ending: Ending) -> None:
-        with self._lock:
-            if held.stage == "ended":
-                return  # timed out, or handed back in the same moment: one ending is enough
-            held.stage = "ended"
-        self.settler.put(ending)
-
     def _settled(self, batch: list[Ending], lost: list[Ending]) -> None:
-        for ending in batch:
-            held = self._held.pop(ending.token, None)
-            if held is not None and ending in lost:
-                held.run._over = True
-        self._done_count += len(batch)
+        self.holdings.settled(batch, lost)
         self.fetcher.nudge()
-
-    def _room(self) -> int:
-        """How many more jobs the worker wants now: free slots, and what it finishes in a moment."""
-        now = time.monotonic()
-        if now - self._pace_at >= AHEAD_S:
-            self._pace = (self._done_count - self._pace_from) * AHEAD_S / (now - self._pace_at)
-            self._pace_from, self._pace_at = self._done_count, now
-        ahead = min(int(self._pace), AHEAD_MAX)
-        running = len(self._held) - self._waiting - self.settler.pending
-        free = self.options.slots - max(running, 0)
-        self._low = ahead // 2
-        if (self._waiting > self._low and self._waiting >= free) or self.settler.pending > UNSETTLED_MAX:
-            return 0
-        return max(free, 0) + ahead - self._waiting
-
-    _pace_from = 0
-    _low = 0
-
-    def _running(self) -> list[Held]:
-        return [held for held in list(self._held.values()) if held.stage == "running"]
 
     def _timed_out(self, held: Held) -> None:
         """A plain body is out of time: end its run, and let another thread take the slot."""
@@ -333,20 +287,10 @@ class Worker:
             note="its thread goes on, but owns the job no more",
         )
         held.run._over = True
-        self._end(held, failed(held.task, held.lease, timed_out(held.task)))
+        self.holdings.end(held, failed(held.task, held.lease, timed_out(held.task)))
         self.threads.replace(held)
 
     # ── handing back ────────────────────────────────────────────────────────────────────────
-
-    def _hand_back_waiting(self) -> None:
-        """What has not begun goes back at once."""
-        for held in list(self._held.values()):
-            with self._lock:
-                if held.stage != "waiting":
-                    continue
-                self._waiting -= 1
-                held.stage = "returning"
-            self._end(held, released(held.lease, begun=False))
 
     def _hand_back_lost(self) -> None:
         """After a claim whose answer was lost: what the store says is ours and we do not hold."""
@@ -354,15 +298,20 @@ class Worker:
         endings = [
             Ending("release", job_id, token, run_no, begun=False, charged=False)
             for job_id, token, run_no in rows
-            if token not in self._held
+            if token not in self.holdings
         ]
         if endings:
             self.engine.run(settle.settle(endings, self.id))
 
     def _wait_for_bodies(self, until: float) -> None:
-        while self._running() or self.children.busy:
+        while self.holdings.running() or self.children.busy:
             if self._halted.is_set() or time.monotonic() >= until:
                 return
+            time.sleep(0.01)
+
+    def _wait_for_endings(self, until: float) -> None:
+        """An ending that is on its way to the settler is no body any more, and not settled yet."""
+        while len(self.holdings) and time.monotonic() < until:
             time.sleep(0.01)
 
     # ── what the heart says ─────────────────────────────────────────────────────────────────
@@ -379,16 +328,11 @@ class Worker:
         what somebody did take over is cancelled.
         """
         emit(logger, logging.ERROR, events.WORKER_EXPELLED, id=self.id, silent_s=round(self.heart.age_s, 1))
-        for held in list(self._held.values()):
-            with self._lock:
-                if held.stage == "waiting":
-                    held.stage = "returning"
-                    self._waiting -= 1
-                    self._held.pop(held.lease.token, None)
+        self.holdings.drop_waiting()
         asked_at = steady_now()
         self._register()
         self.heart.trust_from(asked_at)
-        running = self._running()
+        running = self.holdings.running()
         ends = [Ending("complete", h.lease.job_id, h.lease.token, h.lease.run_no) for h in running]
         if ends:
             fate = self.engine.run(settle.who_holds(ends))
@@ -402,7 +346,7 @@ class Worker:
     def _until_empty(self) -> None:
         """Until no job of a task known here is due or running in our queues (by anybody)."""
         while not self._draining.wait(EMPTY_CHECK_S):
-            if self._held or self.children.busy or self.settler.pending:
+            if len(self.holdings) or self.children.busy or self.settler.pending:
                 continue
             left = self.engine.run(inspect.unfinished(self.app.name, list(self.queues), self.app.known()))
             due = left.ready and left.next_run_at_us is not None and left.next_run_at_us <= left.now_us
