@@ -70,6 +70,7 @@ CONTESTANTS = (
     ),
     Contestant("pgqueuer", "pgqueuer", "postgres", "bench.peers.pgqueuer:Peer", ("pgqueuer", "asyncpg")),
     Contestant("huey", "huey", "sqlite", "bench.peers.huey:Peer", ("huey",)),
+    Contestant("huey_off", "huey_off", "sqlite", "bench.peers.huey_off:Peer", ("huey",)),
     Contestant("celery", "celery", "redis", "bench.peers.celery:Peer", ("celery", "redis")),
     Contestant("dramatiq", "dramatiq", "redis", "bench.peers.dramatiq:Peer", ("dramatiq", "redis")),
 )

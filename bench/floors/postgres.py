@@ -22,10 +22,6 @@ from dutiful.engines.postgres import SESSION, PostgresEngine
 from dutiful.operations.enqueue import COPY_COLUMNS
 from dutiful.sql.render import render
 
-PLANNED = {**SESSION, "enable_sort": "off", "enable_bitmapscan": "off"}
-"""Dutiful's session settings, and those that keep a claim on its index whatever the statistics say: a plan
-with a sort reads the whole lane for a batch of a hundred (8 ms instead of 1), and a floor must not."""
-
 SLICE = 30_000  # jobs stored at a time during a churn
 WARM = 10
 
@@ -38,7 +34,7 @@ class Floor(Subject):
     def prepare(self) -> None:
         with closing(PostgresEngine(self.place.url)) as engine:
             self.stand = Stand.made_by(engine)
-        options = " ".join(f"-c {name}={value}" for name, value in PLANNED.items())
+        options = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
         self.connection: psycopg.Connection[Any] = psycopg.connect(
             self.place.url,
             autocommit=True,

@@ -1,16 +1,16 @@
-"""Huey on SQLite: one consumer process with one thread, no results, a poll that backs off to 0.1 s.
+"""Huey on SQLite at its defaults for the file: every commit is flushed to disk (``synchronous=FULL``).
 
-It has no acknowledgement: a job is deleted before its task runs, so that a kill -9 loses it, at any setting.
-``fsync=False`` (synchronous off) is its fastest documented setting and weaker than dutiful's default; two
-threads are little more than half as fast as one, since they wait for each other's write lock. It has no bulk
-interface: jobs are enqueued one by one.
+That is safer against a power cut than dutiful's default (NORMAL) and slower; ``huey_off`` is the other side.
+One consumer process with one thread, since two are little more than half as fast: they wait for each other's
+write lock. No results; a poll that backs off to 0.1 s. It has no acknowledgement: a job is deleted before its
+task runs, so that a kill -9 loses it, at any setting. It has no bulk interface.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from huey import SqliteHuey  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
@@ -18,35 +18,39 @@ from bench.driven import Driven, python
 from bench.marks import mark
 from bench.subject import URL_VARIABLE
 
-THREADS = "1"
-
-_path = os.environ[URL_VARIABLE].removeprefix("sqlite:///")
-huey: Any = SqliteHuey("bench", filename=_path, fsync=False, results=False)
+OPTIONS = ("-w", "1", "-k", "thread", "-d", "0.01", "-m", "0.1", "--no-periodic", "--quiet")
 
 
-@huey.task()  # type: ignore[untyped-decorator,unused-ignore]
-def noop(index: int) -> None:
-    mark(index)
+def queue(**options: Any) -> tuple[Any, Any]:
+    """A Huey over the store of this call, and its task."""
+    path = os.environ[URL_VARIABLE].removeprefix("sqlite:///")
+    made = SqliteHuey("bench", filename=path, results=False, **options)
+    return made, made.task(name="noop")(mark)
+
+
+huey, noop = queue()
 
 
 class Peer(Driven):
     name = "huey"
     store = "sqlite"
-    rates = {"enqueue_one": 10_000, "enqueue_bulk": 10_000, "drain": 7_000}
+    rates = {"enqueue_one": 3_000, "enqueue_bulk": 3_000, "drain": 2_300}
+    module: ClassVar[str] = "bench.peers.huey"
+    queue: ClassVar[Any] = huey
+    task: ClassVar[Any] = staticmethod(noop)
 
     def prepare(self) -> None:
         pass
 
     def enqueue(self, index: int) -> None:
-        noop(index)
+        self.task(index)
 
     def enqueue_many(self, indexes: Sequence[int]) -> None:
         for index in indexes:
-            noop(index)
+            self.task(index)
 
     def has_open_jobs(self) -> bool:
-        return bool(huey.pending_count())
+        return bool(self.queue.pending_count())
 
     def worker(self) -> Sequence[str]:
-        options = ["-w", THREADS, "-k", "thread", "-d", "0.01", "-m", "0.1", "--no-periodic", "--quiet"]
-        return python("-m", "huey.bin.huey_consumer", "bench.peers.huey.huey", *options)
+        return python("-m", "huey.bin.huey_consumer", f"{self.module}.huey", *OPTIONS)
