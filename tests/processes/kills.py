@@ -20,7 +20,8 @@ CONCURRENCY = 5
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What came of it. ``repeats`` are runs beyond one a job; ``in_hand`` is what was begun at the kills."""
+    """What came of it. ``repeats`` are runs beyond one a job; ``in_hand`` are the runs that killed workers
+    had begun and that were not settled: each may be repeated once, and nothing else may."""
 
     jobs: int
     kills: int
@@ -40,13 +41,12 @@ def rampage(place: Place, *, jobs: int, kills: int, workers: int, every_s: float
     ids = place.enqueue("nap", *((n, chance.randrange(20, 150)) for n in range(jobs)))
     crew = [place.worker("--concurrency", str(CONCURRENCY)) for _ in range(workers)]
     until(lambda: place.said("begin"), "a body has begun")
-    killed = in_hand = 0
-    while killed < kills and place.left():
+    killed: list[str] = []
+    while len(killed) < kills and place.left():
         time.sleep(every_s * chance.uniform(0.5, 1.5))
         at = chance.randrange(len(crew))
         place.kill(crew[at])
-        killed += 1
-        in_hand += len(_open_bodies(place, crew[at].pid))
+        killed.append(str(crew[at].pid))
         crew[at] = place.worker("--concurrency", str(CONCURRENCY))
     stopped = time.monotonic()
     until(lambda: place.left() == 0, "everything is done", 120)
@@ -57,24 +57,24 @@ def rampage(place: Place, *, jobs: int, kills: int, workers: int, every_s: float
         begun[line[1]] = begun.get(line[1], 0) + 1
     return Count(
         jobs=jobs,
-        kills=killed,
+        kills=len(killed),
         done=states.get("performed", 0),
         lost=jobs - sum(states.values()) + sum(1 for id in ids if id not in begun),
         running=states.get("running", 0),
         repeats=sum(begun.values()) - len(begun),
-        in_hand=in_hand,
+        in_hand=_in_hand(place, set(killed)),
         longest_stuck_s=round(stuck, 1),
         seconds=round(time.monotonic() - start, 1),
     )
 
 
-def _open_bodies(place: Place, pid: int) -> set[str]:
-    """What a process had begun and not settled: in its body, or ended with the ending on its way."""
-    lines = [line for line in place.lines() if line[-1] == str(pid) and line[0] in ("begin", "end")]
-    ended = {line[1] for line in lines if line[0] == "end"}
-    begun = {line[1] for line in lines if line[0] == "begin"}
-    unsettled = {id for id in ended if place.job(id).state == "running"}
-    return (begun - ended) | unsettled
+def _in_hand(place: Place, killed: set[str]) -> int:
+    """Runs that were begun in workers that were killed, and that did not close their job."""
+    return sum(
+        place.job(id).run_no != int(run_no)
+        for _, id, run_no, group, _ in place.said("begin")
+        if group in killed
+    )
 
 
 def main() -> None:

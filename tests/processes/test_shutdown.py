@@ -99,8 +99,8 @@ def test_what_ends_in_the_moment_of_shutdown_ends_once(place: Place, how: str) -
             else:
                 assert runs == job.run_no == 1
         place.verified()
-        place.worker("--until-empty", "--concurrency", "20")
-        until(lambda: place.left() == 0, "the rest is done")
+        rest = place.worker("--until-empty", "--concurrency", "20")
+        until(lambda rest=rest: rest.poll() is not None, "the rest is done")
         for id in ids:
             assert len(place.said("begin", id)) <= 2
 

@@ -17,8 +17,8 @@ FLAGS = os.environ.get("DUTIFUL_TEST_FLAGS", "/nonexistent")
 
 
 def note(*words: object) -> None:
-    """One line, in one write: lines of several processes do not mix."""
-    line = " ".join(map(str, (*words, os.getpid()))) + "\n"
+    """One line, in one write, ending with the process group (a worker and its children) and the process."""
+    line = " ".join(map(str, (*words, os.getpgrp(), os.getpid()))) + "\n"
     with open(LOG, "ab", buffering=0) as log:
         log.write(line.encode())
 
