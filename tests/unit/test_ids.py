@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 import uuid
@@ -110,12 +111,13 @@ def test_the_child_of_a_fork_makes_ids_though_another_thread_held_the_lock():
     with ids._maker._lock:
         pid = os.fork()
         if pid == 0:
+            signal.alarm(10)  # should it wait for the lock for ever
             os.write(write, make_id().encode())
             os._exit(0)
-    os.waitpid(pid, 0)
+    os.close(write)
     child = os.read(read, 36).decode()
     os.close(read)
-    os.close(write)
+    os.waitpid(pid, 0)
     assert parse_id(child) != make_id()
 
 
