@@ -217,7 +217,7 @@ MOUNTINFO = r"""
 30 22 0:40 / /srv rw,relatime - nfs4 server:/srv rw,vers=4.2
 31 30 254:1 / /srv/local rw - xfs /dev/vdb rw
 32 22 0:41 / /mnt/with\040space rw - cifs //server/share rw
-33 22 0:42 / /home/me/far rw - fuse.sshfs me@far: rw
+33 22 0:42 / /mnt/me/far rw - fuse.sshfs me@far: rw
 34 22 0:43 / /mnt/c rw - 9p drvfs rw
 35 22 0:44 / /auto rw - autofs systemd-1 rw
 36 35 0:45 / /auto rw - nfs server:/auto rw
@@ -244,7 +244,7 @@ map auto_home on /System/Volumes/Data/home (autofs, automounted, nobrowse)
         ("/srv/app", "nfs4"),
         ("/srv/local/app", "xfs"),
         ("/mnt/with space/app", "cifs"),
-        ("/home/me/far", "fuse.sshfs"),
+        ("/mnt/me/far", "fuse.sshfs"),
         ("/mnt/c/Users", "9p"),
         ("/auto/x", "nfs"),
         ("/odd", "brandnewfs"),
