@@ -20,8 +20,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("engines",),
     ("app",),
     ("worker",),
-    ("supervise", "proof"),
-    ("cli", "web", "bridges", "integrations", "testing", "demo"),
+    ("supervise", "proof", "demo"),
+    ("cli", "web", "bridges", "integrations", "testing"),
 )
 TOP = len(FLOORS) - 1
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
