@@ -23,8 +23,10 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"Measures: {names}. Peers: {', '.join(PEERS)}.",
     )
     size = made.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="about a minute: one small round")
-    size.add_argument("--full", action="store_true", help="an hour: five long rounds, large churns for all")
+    size.add_argument("--quick", action="store_true", help="a minute and a half: one small round")
+    size.add_argument(
+        "--full", action="store_true", help="some hours: five long rounds, large churns for all"
+    )
     made.add_argument(
         "--only", nargs="+", default=[], metavar="NAME",
         help="only measures whose name begins so (drain, latency, sqlite.drain …), or only these peers",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.calls import Outcome, call
-from bench.contestants import CONTESTANTS, OURS, Contestant
+from bench.contestants import CONTESTANTS, Contestant
 from bench.measures import CALLS, Measure
 from bench.results import Results
 from bench.servers import Servers
@@ -39,15 +39,22 @@ class Plan:
     def engines(self) -> list[str]:
         return list(dict.fromkeys(measure.engine for measure in self.measures))
 
-    def contestants(self, engine: str, method: str) -> list[Contestant]:
-        return [
+    def contestants(self, engine: str, method: str, number: int = 0) -> list[Contestant]:
+        """Who takes part in that call in that round (from 0), whoever goes first first."""
+        found = [
             contestant
             for contestant in CONTESTANTS
             if contestant.measured_on(engine)
             and (not contestant.is_peer or contestant.name in self.peers)
-            and (method != "held" or contestant.store == "postgres")
-            and (method != "held" or not contestant.is_peer or self.sizes.held_peers_s > 0)
+            and (method != "held" or self._held(contestant, number))
         ]
+        start = number % max(1, len(found))
+        return [*found[start:], *found[:start]]
+
+    def _held(self, contestant: Contestant, number: int) -> bool:
+        if contestant.store != "postgres":
+            return False
+        return not contestant.is_peer or number < self.sizes.held_peer_rounds
 
     def options(self, contestant: Contestant, method: str) -> dict[str, Any]:
         budget_s = self.sizes.held_peers_s if contestant.is_peer else HELD_CHURN_S
@@ -64,28 +71,17 @@ def run(plan: Plan) -> Results:
     began = time.monotonic()
     with Servers() as servers:
         for number in range(plan.sizes.rounds):
+            heading = f"round {number + 1}/{plan.sizes.rounds}"
             for engine in plan.engines():
                 for method in plan.calls(engine):
-                    if method == "idle" or (method == "held" and number >= plan.sizes.held_rounds):
-                        continue
-                    for contestant in turned(plan.contestants(engine, method), number):
+                    for contestant in plan.contestants(engine, method, number) if method != "idle" else ():
                         outcome = _measure(servers, plan, contestant, method)
                         results.add(engine, contestant, method, outcome)
-                        heading = f"{time.monotonic() - began:5.0f} s  round {number + 1}/{plan.sizes.rounds}"
-                        say(
-                            f"{heading}  {engine:<9}{method:<13}{contestant.name:<15}{brief(method, outcome)}"
-                        )
+                        say(began, heading, engine, method, contestant, outcome)
         for engine, contestant, outcome in _idle(servers, plan):
             results.add(engine, contestant, "idle", outcome)
-            say(f"{time.monotonic() - began:5.0f} s  {'':<10} {engine:<9}idle         {contestant.name:<15}"
-                f"{brief('idle', outcome)}")  # fmt: skip
+            say(began, "together", engine, "idle", contestant, outcome)
     return results
-
-
-def turned(contestants: Sequence[Contestant], by: int) -> list[Contestant]:
-    """The same in turn, beginning with another one in each round."""
-    start = by % max(1, len(contestants))
-    return [*contestants[start:], *contestants[:start]]
 
 
 def _measure(servers: Servers, plan: Plan, contestant: Contestant, method: str) -> Outcome:
@@ -126,10 +122,9 @@ def brief(method: str, outcome: Outcome) -> str:
     return f"{outcome.value:,.0f}/s"
 
 
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def ours_is_there() -> bool:
-    """Whether dutiful itself can be measured."""
-    return any(contestant.plays == OURS and contestant.available() for contestant in CONTESTANTS)
+def say(
+    began: float, heading: str, engine: str, method: str, contestant: Contestant, outcome: Outcome
+) -> None:
+    """One line of progress."""
+    what = f"{heading:<10} {engine:<9}{method:<13}{contestant.name:<15}{brief(method, outcome)}"
+    print(f"{time.monotonic() - began:5.0f} s  {what}", file=sys.stderr, flush=True)
