@@ -176,8 +176,9 @@ def failure_of(error: BaseException) -> Failure:
     except Exception as broken:  # an error whose own text raises
         lines, message = [], f"(its text cannot be had: {type(broken).__name__})"
     kind = type(error).__qualname__
-    if type(error).__module__ not in ("builtins", "__main__"):
-        kind = f"{type(error).__module__}.{kind}"
+    module = type(error).__module__
+    if module not in ("builtins", "__main__") and not module.startswith("dutiful."):
+        kind = f"{module}.{kind}"
     text = "".join(lines)
     if len(text) > TRACEBACK_CHARS_MAX:
         half = TRACEBACK_CHARS_MAX // 2
