@@ -1,0 +1,163 @@
+"""One example of every operation, on a store in which there is something of every kind."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import dutiful.operations
+from dutiful.engines.contract import Engine
+from dutiful.model.ids import make_id
+from dutiful.model.jobs import Ending, Failure, Lane, Lease, NewJob, NewWorker
+from dutiful.operations import (
+    audit,
+    claims,
+    dead,
+    enqueue,
+    health,
+    lanes,
+    people,
+    retention,
+    settle,
+    verify,
+    why,
+    workers,
+)
+from dutiful.operations import inspect as looks
+from dutiful.operations.plan import Operation
+
+APP = "shop"
+KNOWN = {"t": 1}
+
+
+def job(**more: Any) -> NewJob:
+    """A job to be, due at once unless said otherwise."""
+    return NewJob(id=make_id(), task="t", queue="q", priority=0, args=b'{"n":1}', args_hash="h", **more)
+
+
+def worker(**more: Any) -> NewWorker:
+    return NewWorker(APP, "host", 1, 30_000_000, 1, '["q"]', '{"t":1}', **more)
+
+
+@dataclass
+class World:
+    """What an example may act on."""
+
+    engine: Engine
+    me: int = 0
+    alone: int = 0
+    gone: int = 0
+    lane: Lane = field(default_factory=lambda: Lane(1))
+    leases: list[Lease] = field(default_factory=list)
+    lone: Lease | None = None
+    ready: str = ""
+    dead: str = ""
+    keyed: str = ""
+    cancelled: str = ""
+    lost: str = ""
+
+    def __post_init__(self) -> None:
+        run = self.engine.run
+        run(lanes.declare(APP, [("q", 0)], [("q", 60_000_000)]))
+        self.lane = Lane(run(lanes.lanes(APP))[0].id)
+        self.me, self.gone = run(workers.register(worker())), run(workers.register(worker()))
+        self.alone = run(workers.register(worker(alone=True, parent=self.me)))
+        ids = [job(key="dead"), job(), job(key="cancelled"), job()]
+        run(enqueue.many(APP, ids))
+        first = run(claims.claim(self.me, [self.lane], KNOWN, 1)).leases
+        run(settle.settle([self._bury(first[0])], self.me))
+        self.dead = first[0].job_id
+        [lost] = run(claims.claim(self.gone, [self.lane], KNOWN, 1)).leases
+        self.lost = lost.job_id
+        self.cancelled = ids[2].id
+        run(people.cancel(APP, self.cancelled, actor="ann"))
+        run(enqueue.many(APP, [job(key=f"k{n}") for n in range(6)]))
+        self.leases = run(claims.claim(self.me, [self.lane], KNOWN, 5)).leases
+        [self.lone] = run(claims.claim(self.alone, [self.lane], KNOWN, 1)).leases
+        last = [job(key="keyed"), job(), job(delay_us=10**12)]
+        run(enqueue.many(APP, last))
+        self.keyed, self.ready = last[0].id, last[1].id
+
+    @staticmethod
+    def _bury(lease: Lease) -> Ending:
+        said = Failure("E", "m", "t")
+        return Ending("bury", lease.job_id, lease.token, lease.run_no, reason="error", failure=said)
+
+    def endings(self) -> list[Ending]:
+        """Every way for a run to end, in one batch."""
+        a, b, c, d, e = self.leases
+        said = Failure("E", "m", "t")
+        return [
+            Ending("complete", a.job_id, a.token, a.run_no, result=b"1"),
+            Ending("fail", b.job_id, b.token, b.run_no, delay_us=10, failure=said),
+            self._bury(c),
+            Ending("snooze", d.job_id, d.token, d.run_no, delay_us=10**9, charged=False),
+            Ending("release", e.job_id, e.token, e.run_no, begun=False, charged=False),
+        ]
+
+
+Example = Callable[[World], Operation[Any]]
+
+EXAMPLES: dict[str, Example] = {
+    "audit.of": lambda w: audit.of(w.cancelled),
+    "claims.claim": lambda w: claims.claim(w.me, [w.lane], KNOWN, 10, promote=True),
+    "claims.claim_suspect": lambda w: claims.claim_suspect(w.alone, [w.lane.id], KNOWN),
+    "claims.sweep": lambda w: claims.sweep([Lane(w.lane.id, 10**9)], KNOWN),
+    "claims.held_by": lambda w: claims.held_by(w.me),
+    "claims.sequence_value": lambda w: claims.sequence_value(),
+    "dead.held": lambda w: dead.held(APP, []),
+    "enqueue.one": lambda w: enqueue.one(APP, job(key="new", repeated=True)),
+    "enqueue.many": lambda w: enqueue.many(
+        APP, [job(), job(key="keyed"), job(key="dead"), job(key="k0", again="asked", actor="ann")]
+    ),
+    "enqueue.load": lambda w: enqueue.load(APP, "q", 0, [job() for _ in range(3)]),
+    "health.apps": lambda w: health.apps(),
+    "health.readings": lambda w: health.readings(),
+    "health.workforce": lambda w: health.workforce(APP),
+    "health.now": lambda w: health.now(),
+    "inspect.job": lambda w: looks.job(APP, w.dead),
+    "inspect.failures": lambda w: looks.failures(w.dead),
+    "inspect.jobs": lambda w: looks.jobs(APP),
+    "inspect.dead": lambda w: looks.dead(APP),
+    "inspect.queues": lambda w: looks.queues(APP),
+    "inspect.unfinished": lambda w: looks.unfinished(APP, ["q"], KNOWN),
+    "inspect.ahead": lambda w: looks.ahead(w.ready),
+    "lanes.lanes": lambda w: lanes.lanes(APP),
+    "lanes.declare": lambda w: lanes.declare(APP, [("q", 5), ("r", 0)], [("r", None), ("q", 1)]),
+    "people.retry": lambda w: people.retry(APP, w.dead, actor="ann", reason="mended", args_hash="h"),
+    "people.cancel": lambda w: people.cancel(APP, w.keyed, actor="ann", reason="no need"),
+    "retention.prepare": lambda w: retention.prepare(),
+    "retention.prune": lambda w: retention.prune(1),
+    "retention.prune_duties": lambda w: retention.prune_duties(retention.START),
+    "settle.settle": lambda w: settle.settle(w.endings(), w.me),
+    "settle.who_holds": lambda w: settle.who_holds(w.endings()),
+    "verify.check": lambda w: verify.check(APP),
+    "why.why": lambda w: why.why(APP, w.ready),
+    "workers.register": lambda w: workers.register(worker()),
+    "workers.beat": lambda w: workers.beat([w.me, w.alone], '{"1":5}'),
+    "workers.leave": lambda w: workers.leave(w.gone),
+    "workers.report_dead": lambda w: workers.report_dead(w.alone),
+    "workers.due": lambda w: workers.due(),
+    "workers.bury": lambda w: workers.bury([w.gone]),
+    "workers.unreaped": lambda w: workers.unreaped(),
+    "workers.lapse": lambda w: workers.lapse(),
+    "workers.live": lambda w: workers.live(),
+    "workers.turn": lambda w: workers.turn("sweep", 1),
+}
+
+
+def operations() -> Iterator[str]:
+    """Every operation there is, as ``module.name``: a new one cannot be forgotten."""
+    for found in pkgutil.iter_modules(dutiful.operations.__path__):
+        module = importlib.import_module(f"dutiful.operations.{found.name}")
+        for name, value in vars(module).items():
+            if (
+                inspect.isfunction(value)
+                and value.__module__ == module.__name__
+                and hasattr(value, "__wrapped__")
+            ):
+                yield f"{found.name}.{name}"

@@ -1,0 +1,118 @@
+"""Every operation, cut after each of its statements, on each engine and through both faces.
+
+Afterwards the store is as it was before, or, where the first statement is whole by itself, as after;
+the checker finds nothing, and the operation can be carried out again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dutiful.model.errors import StateError
+from dutiful.operations import verify
+from dutiful.operations.plan import Call, Step
+from tests.contract.stores import face, look, opened
+from tests.crash.examples import APP, EXAMPLES, World, operations
+
+TABLES = ("job", "dead", "history", "duty", "failure", "worker", "audit", "lane", "queue", "chore")
+
+
+class Cut(Exception):
+    """Power off."""
+
+
+def everything(world: World) -> dict[str, list[str]]:
+    return {
+        table: sorted(map(repr, look(world.engine, f"SELECT * FROM dutiful.{table}"))) for table in TABLES
+    }
+
+
+class Scissors:
+    """Cuts after so many statements; counts them."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+        self.seen: list[Step] = []
+
+    def __call__(self, step: Step) -> None:
+        self.seen.append(step)
+        if len(self.seen) == self.after:
+            raise Cut
+
+
+def test_every_operation_has_an_example() -> None:
+    assert set(operations()) == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("twin", ["run", "arun"])
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_a_cut_leaves_all_or_nothing(store_url: str, name: str, twin: str) -> None:
+    with opened(store_url) as engine:
+        if name == "enqueue.load" and not engine.can_copy:
+            pytest.skip("a bulk load is for engines that can COPY")
+        world = World(engine)
+        run = face(engine, twin)
+        before = everything(world)
+        # One value, begun anew after each cut, as an engine begins it anew after "locked".
+        operation = EXAMPLES[name](world)
+        for after in range(1, 50):
+            scissors = Scissors(after)
+            engine.observe = scissors
+            try:
+                run(operation)
+            except Cut:
+                engine.observe = None
+                left = everything(world)
+                if left != before:
+                    first = scissors.seen[0]
+                    assert after == 1 and isinstance(first, Call) and first.alone, changes(before, left)
+                    break
+            else:
+                break
+            finally:
+                engine.observe = None
+        else:
+            raise AssertionError("it never ends")
+        if name == "enqueue.load":
+            return  # COPY knows no duplicates: its jobs' ids are new ones, and a repeat is another call
+        try:
+            run(operation)
+        except StateError:
+            assert everything(world) != before  # it was done: a person's verb is refused the second time
+        assert run(verify.check(APP, full=True)) == []
+
+
+def changes(before: dict[str, list[str]], after: dict[str, list[str]]) -> Any:
+    return {
+        table: (set(before[table]) - set(after[table]), set(after[table]) - set(before[table]))
+        for table in TABLES
+        if before[table] != after[table]
+    }
+
+
+def test_the_scissors_can_see_a_half_written_operation(sqlite_url: str) -> None:
+    """The planted bug: an engine that commits after each statement leaves halves, and is caught."""
+    from dutiful.engines import sqlite
+
+    class Careless(sqlite._Transaction):
+        def execute(self, step: Step, alone: bool) -> Any:
+            rows = super().execute(step, alone)
+            self._connection.execute("COMMIT")
+            self._connection.execute("BEGIN")
+            return rows
+
+    with opened(sqlite_url) as engine:
+        world = World(engine)
+        before = everything(world)
+        assert isinstance(engine, sqlite.SqliteEngine)
+        whole, sqlite._Transaction = sqlite._Transaction, Careless  # type: ignore[misc]
+        engine.observe = Scissors(2)
+        try:
+            with pytest.raises(Cut):
+                engine.run(EXAMPLES["settle.settle"](world))
+        finally:
+            sqlite._Transaction = whole  # type: ignore[misc]
+            engine.observe = None
+        assert everything(world) != before
