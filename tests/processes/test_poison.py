@@ -40,7 +40,7 @@ def test_kills_from_outside_bury_nobody(place: Place) -> None:
     ids = place.enqueue("nap", *((n, 400) for n in range(12)))
     for round in (1, 2, 3):
         worker = place.worker("--concurrency", "4")
-        until(lambda: len(place.said("begin")) >= round, "a body has begun")
+        until(lambda round=round: len(place.said("begin")) >= round, "a body has begun")
         place.kill(worker)
     place.worker("--concurrency", "4")
     until(lambda: place.left() == 0, "all are done", 100)

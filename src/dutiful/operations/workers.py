@@ -8,7 +8,6 @@ from dataclasses import asdict
 from ..model.jobs import Beat, Lapsed, NewWorker, WorkerRow
 from .plan import Call, Steps, as_json, operation, query, typed
 
-
 FRESH_US = 15_000_000
 """So long after a worker was marked gone, each pass looks again for what it held."""
 

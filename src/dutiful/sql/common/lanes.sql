@@ -2,10 +2,6 @@
 -- The lanes of an app, so that a worker knows where to claim.
 SELECT id, queue, priority FROM dutiful.lane WHERE app = :app ORDER BY id
 
--- name: count_lanes
--- Whether a lane was added: they are never deleted, so the count only grows.
-SELECT count(*) FROM dutiful.lane WHERE app = :app
-
 -- name: set_queue
 -- What a program declares about a queue; the target is how late its oldest due job may be.
 INSERT INTO dutiful.queue (app, name, target) VALUES (:app, :name, :target)
