@@ -38,9 +38,10 @@ RETURNING w.id, w.host, w.file
 -- and makes each begun job a suspect; alone and reported by its parent (or lost too often) it is a
 -- crash, and the last one of the budget makes the job dead. :recorded are workers whose record of
 -- begun jobs could be read, :begun the jobs in them: the others of those workers had not begun.
--- :only is one worker, or null for all.
-WITH lost AS MATERIALIZED (
-    SELECT j.id, w.alone IS TRUE AND (w.gone_how = 'reported' OR j.losses >= 10) AS charged,
+-- :only is one worker, or null for all. A run is taken back by its token: a row that was lapsed and
+-- claimed again while this statement waited for it is another worker's, whom it has not looked at.
+WITH held AS MATERIALIZED (
+    SELECT j.id, j.token, w.alone IS TRUE AND (w.gone_how = 'reported' OR j.losses >= 10) AS charged,
            w.alone IS TRUE AS alone, w.gone_how IS DISTINCT FROM 'left' AND NOT coalesce(
              j.worker IN (SELECT e.value::bigint FROM jsonb_array_elements_text(:recorded::jsonb) AS e(value))
              AND j.id NOT IN (SELECT e.value::uuid FROM jsonb_array_elements_text(:begun::jsonb) AS e(value)),
@@ -48,7 +49,10 @@ WITH lost AS MATERIALIZED (
       FROM dutiful.job AS j LEFT JOIN dutiful.worker AS w ON w.id = j.worker
      WHERE j.state = 'running' AND (w.id IS NULL OR w.gone_at IS NOT NULL)
        AND (:only::bigint IS NULL OR j.worker = :only::bigint)
-     LIMIT 1000 FOR UPDATE OF j SKIP LOCKED
+     LIMIT 1000
+), lost AS MATERIALIZED (
+    SELECT h.* FROM held AS h JOIN dutiful.job AS j ON j.id = h.id AND j.token = h.token
+       FOR UPDATE OF j SKIP LOCKED
 ), back AS (
     UPDATE dutiful.job AS j
        SET state = 'ready', last_token = j.token, token = NULL, worker = NULL,

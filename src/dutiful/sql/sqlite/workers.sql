@@ -48,7 +48,8 @@ UPDATE dutiful.job AS j
    SET state = 'ready', last_token = j.token, token = NULL, worker = NULL,
        attempt = j.attempt - 1, suspect = j.suspect OR l.begun, crashes = j.crashes + l.charged,
        losses = j.losses + (l.alone AND NOT l.charged),
-       ready_seq = (SELECT last_value FROM dutiful.ready_seq) - l.place + 1
+       ready_seq = (SELECT last_value FROM dutiful.ready_seq) + l.place
+             - (SELECT count(*) FROM temp.dutiful_lost)
   FROM temp.dutiful_lost AS l
  WHERE j.id = l.id AND NOT l.last;
 INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
