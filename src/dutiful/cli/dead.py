@@ -28,11 +28,11 @@ LIMIT_MAX = 10_000
 COLUMNS = [
     Column("ID"),
     Column("DIED"),
-    Column("TASK", least=12),
+    Column("TASK", least=20),
     Column("QUEUE", least=6, spare=2),
     Column("REASON"),
     Column("TRIES", right=True, spare=3),
-    Column("ERROR", least=20),
+    Column("ERROR", least=40),
     Column("DIED AT", spare=5),
     Column("KEY", least=8, spare=4),
     Column("ARGS", least=12, spare=1),
@@ -79,20 +79,22 @@ def list_(
     wanted = _filter(task, queue, error, older_than)
     with reach(session) as store:
         begin = _cursor(after) if after else selection.start(store, wanted)
-        searched = SEARCHED_MAX if wanted.error else None
-        found = list(islice(selection.walk(store, wanted, begin, searched_max=searched), limit + 1))
-        page, more = found[:limit], len(found) > limit
-        following = f"{page[-1].ended_at_us}.{page[-1].id}" if more else None
+        walk = selection.Walk(store, wanted, begin, searched_max=SEARCHED_MAX if wanted.error else None)
+        page = list(islice(walk, limit))
+        more = next(iter(walk), None) if len(page) == limit else None
+        following = _following(walk, page, more is not None)
         if printer.json:
             jobs = [of_line(job) for job in page]
             printer.document("dead.list/1", {"app": store.name, "jobs": jobs, "next": following})
             return
-        if not page:
+        if page:
+            printer.table(COLUMNS, [_row(job, printer.clock(job.ended_at_us)) for job in page])
+        elif walk.complete:
             printer.say(_empty(store, wanted, more_before=after is not None))
-            return
-        printer.table(COLUMNS, [_row(job, printer.clock(job.ended_at_us)) for job in page])
-        if following:
-            printer.say(f"There are more; the next page: --after {following}")
+    if following and more is not None:
+        printer.say(f"There are more; the next page: --after {following}")
+    elif following:
+        printer.say(f"Looked through {SEARCHED_MAX:,} dead jobs, and there are more: --after {following}")
 
 
 @dead_command.command("show")
@@ -163,6 +165,13 @@ def _cursor(text: str) -> Cursor:
         raise click.UsageError(f"--after {text!r} is nothing that a page before it has said.") from None
 
 
+def _following(walk: selection.Walk, page: list[JobLine], more: bool) -> str | None:
+    """Where the next page begins: behind this one, or, if that was all that was found, behind the search."""
+    if more:
+        return f"{page[-1].ended_at_us}.{page[-1].id}"
+    return None if walk.complete else f"{walk.last[0]}.{walk.last[1]}"
+
+
 def _row(job: JobLine, died_at: str) -> list[str]:
     error = f"{job.kind}: {job.message}" if job.message else (job.kind or "")
     died = "" if job.ended_at_us is None else ago(job.ended_at_us, job.now_us)
@@ -179,6 +188,5 @@ def _empty(store: Reach, wanted: Filter, *, more_before: bool) -> str:
         last = f" The last job done: {ago(done[0].ended_at_us or 0, done[0].now_us)}." if done else ""
         return f'No dead jobs in any queue of app "{store.name}".{last}' if store.name else "No dead jobs."
     dead = store.run(inspect.dead(store.name, limit=1))
-    searched = f" (of the latest {SEARCHED_MAX:,})" if wanted.error else ""
     beside = "There are others: dutiful dead list" if dead else "There are no others either."
-    return f"No dead jobs{wanted}{searched}. {beside}"
+    return f"No dead jobs{wanted}. {beside}"

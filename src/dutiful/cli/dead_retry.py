@@ -60,7 +60,7 @@ def retry_where(bulk: Bulk, wanted: Filter) -> int:
     begin = selection.start(bulk.store, wanted)
 
     def meant() -> Iterator[JobLine]:
-        return islice(selection.walk(bulk.store, wanted, begin), bulk.limit)
+        return islice(selection.Walk(bulk.store, wanted, begin), bulk.limit)
 
     if bulk.dry_run:
         return _rehearse(bulk, meant(), str(wanted))

@@ -26,7 +26,7 @@ LIMIT_MAX = 10_000
 COLUMNS = [
     Column("ID"),
     Column("STATE"),
-    Column("TASK", least=12),
+    Column("TASK", least=20),
     Column("QUEUE", least=6, spare=2),
     Column("TRIES", right=True, spare=3),
     Column("WHEN"),

@@ -53,7 +53,9 @@ def _head(printer: Printer, job: JobView) -> None:
     printer.put(f"job {job.id}  {job.task}  {state}")
     now = job.now_us
     ended = {"done": "done", "dead": "died", "cancelled": "cancelled"}.get(job.state, "ended")
-    runs = f"{job.run_no}, of them {job.attempt} charged as tries" if job.run_no else ""
+    runs = str(job.run_no or "")
+    if job.run_no != job.attempt:
+        runs += f", of them {job.attempt} charged as tries"
     if job.crashes:
         runs += f"; {job.crashes} killed their worker"
     printer.fields(

@@ -79,14 +79,19 @@ def _broken(name: str, error: BaseException) -> AppNotFound:
 
 
 def own_lines(trace: TracebackType | None) -> list[str]:
-    """The last frames of the user's own code, as Python prints them; without any, of all code but ours."""
+    """The last frames of the user's own code, as Python prints them, and where below it the error arose.
+
+    Without any of the user's, of all code but ours.
+    """
     ours = f"{Path(__file__).resolve().parents[1]}{os.sep}"
-    frames = [
-        frame
-        for frame in traceback.extract_tb(trace)
-        if not frame.filename.startswith("<frozen") and not os.path.realpath(frame.filename).startswith(ours)
-    ]
-    places = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-    own = [frame for frame in frames if not frame.filename.startswith(places)]
-    listed = traceback.StackSummary.from_list((own or frames)[-FRAMES_MAX:]).format()
-    return [line.removeprefix("  ") for entry in listed for line in entry.rstrip().splitlines()]
+    every = [frame for frame in traceback.extract_tb(trace) if not frame.filename.startswith("<frozen")]
+    installed = tuple(sysconfig.get_path(name) for name in ("purelib", "platlib"))
+    shipped = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
+    theirs = [frame for frame in every if not os.path.realpath(frame.filename).startswith(ours)]
+    libraries = [frame for frame in theirs if frame.filename.startswith(installed)]
+    own = [frame for frame in theirs if not frame.filename.startswith(installed + shipped)] or libraries
+    listed = traceback.StackSummary.from_list(own[-FRAMES_MAX:]).format()
+    lines = [line.removeprefix("  ") for entry in listed for line in entry.rstrip().splitlines()]
+    if own and every[-1] not in own and not os.path.realpath(every[-1].filename).startswith(ours):
+        lines.append(f'... raised in "{every[-1].filename}", line {every[-1].lineno}, in {every[-1].name}')
+    return lines

@@ -32,7 +32,7 @@ def print_table(fitted: Fitted, width: int) -> None:
             Text(column.title),
             justify="right" if column.right else "left",
             no_wrap=True,
-            overflow="ellipsis" if column.least else "ignore",
+            overflow="ellipsis" if column.least else "crop",
             width=wide,
         )
     for row in fitted.rows:

@@ -59,17 +59,37 @@ def start(store: Reach, wanted: Filter) -> Cursor:
     return store.run(health.now()) - wanted.older_us, LAST_ID
 
 
-def walk(
-    store: Reach, wanted: Filter, after: Cursor, *, searched_max: int | None = None
-) -> Iterator[JobLine]:
+class Walk:
     """The dead jobs meant, the latest death first; looks at ``searched_max`` at most."""
-    seen = 0
-    while searched_max is None or seen < searched_max:
-        found = store.run(
-            inspect.dead(store.name, task=wanted.task, queue=wanted.queue, after=after, limit=PAGE)
-        )
-        yield from (job for job in found if wanted.fits(job))
-        if len(found) < PAGE:
-            return
-        seen += len(found)
-        after = (found[-1].ended_at_us or 0, found[-1].id)
+
+    def __init__(
+        self, store: Reach, wanted: Filter, after: Cursor, *, searched_max: int | None = None
+    ) -> None:
+        self._store = store
+        self._wanted = wanted
+        self._searched_max = searched_max
+        self.last = after
+        """The last job looked at, whether it fitted or not."""
+        self.complete = False
+        """Whether there is nothing behind that."""
+
+    def __iter__(self) -> Iterator[JobLine]:
+        searched = 0
+        while self._searched_max is None or searched < self._searched_max:
+            found = self._store.run(
+                inspect.dead(
+                    self._store.name,
+                    task=self._wanted.task,
+                    queue=self._wanted.queue,
+                    after=self.last,
+                    limit=PAGE,
+                )
+            )
+            for job in found:
+                self.last = (job.ended_at_us or 0, job.id)
+                if self._wanted.fits(job):
+                    yield job
+            if len(found) < PAGE:
+                self.complete = True
+                return
+            searched += len(found)

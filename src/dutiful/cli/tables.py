@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 GAP = "  "
+FLOOR = 8
+"""A flexible column is never narrower."""
+
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 _BIDI = {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F)}
 _UNSAFE = _CONTROL | _BIDI | {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}
@@ -19,7 +22,8 @@ _UNSAFE_LINES = {code: text for code, text in _UNSAFE.items() if code not in (0x
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. ``least``: may be cut to so many characters; ``spare``: left out, highest first."""
+    """One column. ``least``: may be cut to so many characters, and further only when no spare one is left;
+    ``spare``: may be left out, the highest first."""
 
     title: str
     right: bool = False
@@ -102,18 +106,21 @@ def _least(columns: Sequence[Column], natural: list[int], kept: list[int]) -> in
 
 
 def _narrowed(columns: Sequence[Column], natural: list[int], kept: list[int], width: int) -> list[int]:
-    """Take what is too much from the widest flexible columns."""
+    """Take what is too much from the widest flexible columns; where need be, beyond what is comfortable."""
     widths = list(natural)
     over = sum(widths[at] for at in kept) + len(GAP) * (len(kept) - 1) - width
-    while over > 0:
-        flexible = [at for at in kept if columns[at].least and widths[at] > columns[at].least]
-        if not flexible:
-            break
-        widest = max(flexible, key=lambda at: widths[at])
-        others = [widths[at] for at in flexible if at != widest]
-        step = min(over, max(1, widths[widest] - max([*others, columns[widest].least])))
-        widths[widest] -= step
-        over -= step
+    for least in ([column.least for column in columns], [min(column.least, FLOOR) for column in columns]):
+        while over > 0:
+            flexible = [at for at in kept if columns[at].least and widths[at] > least[at]]
+            if not flexible:
+                break
+            widest = max(flexible, key=lambda at: widths[at])
+            next_widest = max(
+                [least[widest], *(widths[at] for at in flexible if widths[at] < widths[widest])]
+            )
+            step = min(over, max(1, widths[widest] - next_widest))
+            widths[widest] -= step
+            over -= step
     return widths
 
 

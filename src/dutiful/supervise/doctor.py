@@ -53,8 +53,11 @@ def _notes(engine: Engine, app: str | None, known: Mapping[str, int] | None) -> 
         yield bad("schema", error.message, error.hint)
         yield unknown("the rest", "Without the right tables nothing more can be looked at.")
         return
-    except StoreError as error:
-        yield bad("store", error.message, _hint(error))
+    except Exception as error:
+        if isinstance(error, StoreError):
+            yield bad("store", error.message, _hint(error))
+        else:  # a driver's own
+            yield bad("store", f"It cannot be used: {_driver_said(error)}")
         yield unknown("the rest", "Without the store nothing more can be looked at.")
         return
     yield well("store", f"{_shown(engine)} is reached, and its tables are of this version.")
@@ -64,7 +67,7 @@ def _notes(engine: Engine, app: str | None, known: Mapping[str, int] | None) -> 
         except DutifulError as error:
             yield unknown(title, error.message, error.hint)
         except Exception as error:  # a driver's own, as "permission denied"
-            yield unknown(title, f"{type(error).__name__}: {' '.join(str(error).split())}")
+            yield unknown(title, _driver_said(error))
 
 
 def _settings(engine: Engine, app: str | None, known: Mapping[str, int] | None) -> Iterator[Note]:
@@ -83,6 +86,10 @@ def _workers(engine: Engine, app: str | None, known: Mapping[str, int] | None) -
 
 def _shown(engine: Engine) -> str:
     return str(getattr(engine, "shown", None) or getattr(engine, "path", engine.url))
+
+
+def _driver_said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _hint(error: StoreError) -> str:

@@ -21,12 +21,16 @@ def before_opening(engine: Any) -> Iterator[Note]:
         yield note("store", "It is in memory: its jobs end with this process.")
     elif not os.path.exists(engine.path):
         yield bad("store", f"There is no file {engine.path} yet.", "dutiful migrate makes it.")
-    elif not os.access(engine.path, os.W_OK) or not os.access(os.path.dirname(engine.path), os.W_OK):
+    elif not (_writable(engine.path) and _writable(os.path.dirname(engine.path))):
         yield bad(
             "store",
             f"This user may not write {engine.path}, or in its folder.",
             "Workers need both: the log and its index are files beside it.",
         )
+
+
+def _writable(path: str) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def settings(engine: Engine, readings: Mapping[str, str]) -> Iterator[Note]:

@@ -15,6 +15,7 @@ BEATS_MISSED = 4
 """A beat that is so many beats old is late; at ten the worker is given up."""
 
 SHORT_LEASE_US = 5_000_000
+NAMES_MAX = 20
 GRACE_US = 60_000_000
 """A job that nobody could run is news after a minute: workers may just be starting."""
 
@@ -81,36 +82,34 @@ def _untaken(
             orphans[one.queue] = orphans.get(one.queue, 0) + one.count
             continue
         able = [worker for worker in live if one.queue in worker.queues]
-        if any(worker.tasks.get(one.task, 0) >= one.args_version for worker in able):
-            continue
-        names = sorted({name for worker in able for name in worker.tasks})
-        jobs = _count(one.count, "job of", "jobs of")
-        if one.task in names:
-            yield bad(
-                subject,
-                f"{jobs} {one.task} need version {one.args_version} of its arguments, which no worker "
-                "of the queue knows.",
-                "Deploy the newer code there; the jobs wait unharmed.",
-            )
-            continue
-        gone = known is not None and one.task not in known
-        hint = (
-            "The code here does not declare it either: was it renamed? Give the new one aliases=."
-            if gone
-            else ("Deploy the code that declares it to the workers of that queue.")
-        )
-        yield bad(
-            subject,
-            f"{jobs} {one.task} wait in queue {one.queue}, and no worker of it knows that task"
-            f"{near(one.task, names) if len(names) < 20 else ''}.",
-            hint,
-        )
+        if not any(worker.tasks.get(one.task, 0) >= one.args_version for worker in able):
+            yield _unknown_task(subject, one, able, known)
     for queue, count in orphans.items():
         yield bad(
             subject,
             f"{_count(count, 'job is', 'jobs are')} due in queue {queue}, which no live worker takes.",
             f"dutiful worker -q {queue}",
         )
+
+
+def _unknown_task(
+    subject: str, due: Due, able: Sequence[WorkerFact], known: Mapping[str, int] | None
+) -> Note:
+    names = sorted({name for worker in able for name in worker.tasks})
+    jobs = _count(due.count, "job", "jobs")
+    if due.task in names:
+        return bad(
+            subject,
+            f"{jobs} of {due.task} with arguments of version {due.args_version}, which no worker of queue "
+            f"{due.queue} can read.",
+            "Deploy the newer code there; until then they wait unharmed.",
+        )
+    hint = "Deploy the code that declares it to the workers of that queue."
+    if known is not None and due.task not in known:
+        hint = "The code here does not declare it either: was it renamed? Give the new one aliases=."
+    near_ones = near(due.task, names) if len(names) <= NAMES_MAX else ""
+    text = f"{jobs} of {due.task} in queue {due.queue}, and no worker of it knows that task{near_ones}."
+    return bad(subject, text, hint)
 
 
 def _releases(live: Sequence[WorkerFact]) -> str:
