@@ -95,3 +95,9 @@ def test_links_between_pages_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text("utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+
+
+def test_tests_that_the_pages_name_exist() -> None:
+    for page in PAGES:
+        for path in re.findall(r"`(tests/[\w./]+)`", page.read_text("utf-8")):
+            assert (ROOT / path).exists(), f"{page.relative_to(ROOT)} names {path}, which does not exist"
