@@ -31,7 +31,7 @@ from .turns import Turn
 
 T = TypeVar("T")
 
-WATCH_S = 0.015
+WATCH_S = 0.025
 """How often a waiting worker asks whether somebody wrote to the file (a look at shared memory)."""
 
 READERS_MAX = 4
