@@ -30,19 +30,24 @@ def settle(endings: Sequence[Ending], worker: int) -> Steps[list[Ending]]:
 def who_holds(endings: Sequence[Ending]) -> Steps[dict[str, str]]:
     """Read-back by token, after an ending that got no answer.
 
-    By job id: ``committed`` (this run's ending stands), ``running`` (it does not, and the run still
-    owns its job: end it again) or ``superseded``.
+    By job id: ``committed`` (this ending stands), ``running`` (it does not, and the run still owns its
+    job: end it again) or ``superseded`` (the run lapsed, or somebody else ended it).
     """
-    rows = yield Call("who_holds", {"rows": as_json([{"id": e.job_id, "token": e.token} for e in endings])})
+    asked = [{"id": end.job_id, "token": end.token, "run_no": end.run_no} for end in endings]
+    verbs = {end.job_id: end.verb for end in endings}
     found = {}
-    for job_id, token, state, held, last, dead, closed in rows:
+    for job_id, token, state, held, last, dead, closed, outcome, lapsed in (
+        yield Call("who_holds", {"rows": as_json(asked)}, alone=True)
+    ):
         mine = _hex(token)
+        if verbs[job_id] == "complete":
+            stands = _hex(closed) == mine and outcome == "performed"
+        else:
+            stands = mine in (_hex(last), _hex(dead), _hex(closed)) and not lapsed
         if state == "running" and _hex(held) == mine:
             found[job_id] = "running"
-        elif mine in (_hex(last), _hex(dead), _hex(closed)):
-            found[job_id] = "committed"
         else:
-            found[job_id] = "superseded"
+            found[job_id] = "committed" if stands else "superseded"
     return found
 
 

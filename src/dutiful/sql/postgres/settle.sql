@@ -60,10 +60,13 @@ SELECT g.id, g.lane, :now, g.run_at, g.enqueued_at, g.claimed_at, g.started_at, 
 RETURNING last_token::text
 
 -- name: who_holds
--- Read-back by token: what became of runs whose ending got no answer.
+-- Read-back by token: what became of runs whose ending got no answer. A lapse moves the token, too, so
+-- it is told apart by what it says of the run.
 SELECT r.id::text, r.token::text, j.state, j.token::text, j.last_token::text,
-       (SELECT x.last_token::text FROM dutiful.dead AS x WHERE x.id = r.id),
-       (SELECT h.last_token::text FROM dutiful.history AS h
-         WHERE h.id = r.id ORDER BY h.finished_at DESC LIMIT 1)
-  FROM jsonb_to_recordset(:rows::jsonb) AS r(id uuid, token uuid)
+       (SELECT x.last_token::text FROM dutiful.dead AS x WHERE x.id = r.id), h.last_token::text, h.outcome,
+       EXISTS (SELECT 1 FROM dutiful.failure AS f
+                WHERE f.job_id = r.id AND f.run_no = r.run_no AND f.kind = 'WorkerLost')
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(id uuid, token uuid, run_no integer)
   LEFT JOIN dutiful.job AS j ON j.id = r.id
+  LEFT JOIN LATERAL (SELECT h.last_token, h.outcome FROM dutiful.history AS h
+                      WHERE h.id = r.id ORDER BY h.finished_at DESC LIMIT 1) AS h ON true

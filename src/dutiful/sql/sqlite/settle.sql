@@ -63,11 +63,14 @@ DELETE FROM dutiful.job
 RETURNING token
 
 -- name: who_holds
--- Read-back by token: what became of runs whose ending got no answer.
+-- Read-back by token: what became of runs whose ending got no answer. A lapse moves the token, too, so
+-- it is told apart by what it says of the run.
 SELECT r.id, r.token, j.state, j.token, j.last_token,
-       (SELECT x.last_token FROM dutiful.dead AS x WHERE x.id = r.id),
-       (SELECT h.last_token FROM dutiful.history AS h
-         WHERE h.id = r.id ORDER BY h.finished_at DESC LIMIT 1)
-  FROM (SELECT json_extract(e.value, '$.id') AS id, json_extract(e.value, '$.token') AS token
-          FROM json_each(:rows) AS e) AS r
+       (SELECT x.last_token FROM dutiful.dead AS x WHERE x.id = r.id), h.last_token, h.outcome,
+       EXISTS (SELECT 1 FROM dutiful.failure AS f
+                WHERE f.job_id = r.id AND f.run_no = r.run_no AND f.kind = 'WorkerLost')
+  FROM (SELECT json_extract(e.value, '$.id') AS id, json_extract(e.value, '$.token') AS token,
+               json_extract(e.value, '$.run_no') AS run_no FROM json_each(:rows) AS e) AS r
   LEFT JOIN dutiful.job AS j ON j.id = r.id
+  LEFT JOIN dutiful.history AS h ON h.id = r.id AND h.finished_at =
+       (SELECT max(n.finished_at) FROM dutiful.history AS n WHERE n.id = r.id)
