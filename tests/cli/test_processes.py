@@ -42,9 +42,9 @@ class Terminal:
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         self.seen = ""
 
-    def until(self, done: Callable[[str], object]) -> str:
+    def until(self, done: Callable[[str], object], patience_s: float = DEADLINE_S) -> str:
         """All that was printed, once it is as wanted, or the program has ended."""
-        until = time.monotonic() + DEADLINE_S
+        until = time.monotonic() + patience_s
         while not done(self.seen) and time.monotonic() < until:
             ready, _, _ = select.select([self.fd], [], [], 0.1)
             if ready:
@@ -163,7 +163,7 @@ def test_plain_is_plain_on_a_terminal_too(small_shop: Shop) -> None:
     assert code == 0 and "\x1b" not in seen
 
 
-@pytest.mark.parametrize(("typed", "code", "left"), [("y\n", 0, 0), ("n\n", 5, 2), ("\x03", 130, 2)])
+@pytest.mark.parametrize(("typed", "code", "left"), [("y\n", 0, 0), ("n\n", 5, 2)])
 def test_a_person_is_asked(small_shop: Shop, typed: str, code: int, left: int) -> None:
     small_shop.dead(2)
     terminal = Terminal(small_shop, "dead", "retry", "--task", "mail")
@@ -172,6 +172,18 @@ def test_a_person_is_asked(small_shop: Shop, typed: str, code: int, left: int) -
     terminal.type(typed)
     assert terminal.end()[0] == code
     assert len(small_shop("dead", "list", "--json").document["jobs"]) == left
+
+
+def test_ctrl_c_at_a_question_is_no(small_shop: Shop) -> None:
+    small_shop.dead(2)
+    terminal = Terminal(small_shop, "dead", "retry", "--task", "mail")
+    terminal.until(lambda seen: "[y/N]" in seen)
+    until = time.monotonic() + DEADLINE_S
+    while "Interrupted." not in terminal.seen and time.monotonic() < until:
+        terminal.type("\x03")  # once more, should it have come between the question and the reading
+        terminal.until(lambda seen: "Interrupted." in seen, patience_s=1.0)
+    assert terminal.end()[0] == 130
+    assert len(small_shop("dead", "list", "--json").document["jobs"]) == 2
 
 
 # ── Ctrl-C ──────────────────────────────────────────────────────────────────────────────────

@@ -10,6 +10,7 @@ from ..model.durations import microseconds
 from ..model.ids import parse_id
 from ..model.spans import ago
 from ..operations import inspect
+from ..operations.dead import Cursor
 from ..operations.inspect import JobLine
 from . import selection
 from .dead_retry import Bulk, retry_these, retry_where
@@ -18,7 +19,7 @@ from .job import JobId
 from .job_page import show_job
 from .lazy import SharedGroup
 from .reach import Reach, reach
-from .selection import SEARCHED_MAX, Cursor, Filter
+from .selection import SEARCHED_MAX, Filter
 from .session import Session, pass_session
 from .tables import Column
 

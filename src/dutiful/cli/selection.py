@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..model.spans import span
-from ..operations import health, inspect
+from ..operations import dead, health
+from ..operations.dead import Cursor
 from ..operations.inspect import JobLine
 from .reach import Reach
 
@@ -19,8 +20,6 @@ PAGE = 500
 LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 SEARCHED_MAX = 20_000
 """How many dead jobs a list by ``--error`` looks at before it says so and stops."""
-
-Cursor = tuple[int, str]
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,11 @@ class Walk:
         searched = 0
         while self._searched_max is None or searched < self._searched_max:
             found = self._store.run(
-                inspect.dead(
+                dead.page(
                     self._store.name,
+                    after=self.last,
                     task=self._wanted.task,
                     queue=self._wanted.queue,
-                    after=self.last,
                     limit=PAGE,
                 )
             )
