@@ -190,7 +190,8 @@ class SqliteEngine:
             release_file(self.path, self._driver.name)
 
     def _close_connections(self) -> None:
-        """Needs the lock."""
+        """Close all, and give back the claim on the file. Needs the lock."""
+        opened = self._writer is not None
         for connection in (*self._readers, self._watcher, self._writer):
             if connection is not None:
                 connection.close()
@@ -200,6 +201,8 @@ class SqliteEngine:
         if self._checkpointer is not None:
             self._checkpointer.close()
         self._turn, self._checkpointer = None, None
+        if opened:
+            self._release()
 
     def _forked(self) -> None:
         """In a forked child: leave the parent's connections alone (closing one would drop its locks)."""
@@ -304,10 +307,7 @@ class SqliteEngine:
             self._executor.shutdown()
             self._executor = None
         with self._lock:
-            opened = self._writer is not None
             self._close_connections()
-        if opened:
-            self._release()
         self._interrupted = False
 
 
