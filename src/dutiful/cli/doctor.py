@@ -48,4 +48,4 @@ def _put(session: Session, note: Note, wide: int) -> None:
     blank = " " * (wide + 4)
     printer.prose(note.text, indent=f"{SIGNS[note.kind]} {note.subject:<{wide}}  ", hanging=blank)
     if note.hint:
-        printer.prose(note.hint, indent=blank)
+        printer.prose(printer.complete(note.hint), indent=blank)

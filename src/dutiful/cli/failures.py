@@ -35,6 +35,7 @@ def report(error: BaseException, session: Session) -> int:
             hint = _usage_hint(error)
     else:
         return _bug(error, session)
+    hint = session.completed(hint)
     _print(code, message, hint)
     if session.json:
         _document(session, code, message, hint, exit_code)

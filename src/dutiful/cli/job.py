@@ -118,7 +118,7 @@ def why_(session: Session, job_id: str) -> None:
         if answer.due_us is not None:
             printer.put(f"  Due at {printer.clock(answer.due_us)}.")
         for detail in answer.details:
-            printer.block(detail, indent="  ")
+            printer.prose(printer.complete(detail), indent="  ")
 
 
 @job_command.command("cancel")

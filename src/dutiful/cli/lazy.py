@@ -90,7 +90,7 @@ def _format_options(command: click.Command, ctx: click.Context, formatter: click
     for parameter in command.get_params(ctx):
         if (parameter.name or "").startswith("shared_"):
             shared.append(parameter.opts[0])
-        elif (record := parameter.get_help_record(ctx)) is not None:
+        elif isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)) is not None:
             own.append(record)
     with formatter.section("Options"):
         formatter.write_dl(own)

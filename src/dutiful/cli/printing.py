@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -22,7 +22,11 @@ PROSE_MAX = 110
 class Printer:
     """How this call of the program wants its output."""
 
-    def __init__(self, *, json: bool, plain: bool, quiet: bool, utc: bool) -> None:
+    def __init__(
+        self, *, json: bool, plain: bool, quiet: bool, utc: bool, complete: Callable[[str], str]
+    ) -> None:
+        self.complete = complete
+        """Completes the commands in a text, so that they reach the same app."""
         self.json = json
         self.quiet = quiet
         self.utc = utc
@@ -38,7 +42,7 @@ class Printer:
     def say(self, text: str = "") -> None:
         """A line of talk (stderr); silent with ``--quiet``."""
         if not self.quiet:
-            click.echo(text, err=True)
+            click.echo(self.complete(text), err=True)
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
         """Rows of data under a header, within the width of the terminal or COLUMNS."""

@@ -92,5 +92,5 @@ def _demand_file(engine: Engine) -> None:
     if engine.name == "sqlite" and path not in (None, ":memory:") and not os.path.exists(path):
         raise StoreUnreachable(
             f"There is no file {path} yet.",
-            hint="dutiful migrate makes it, and so does the first enqueue; or is the path wrong?",
+            hint="Is the path right? The first enqueue makes the file, and so does: dutiful migrate",
         )

@@ -14,6 +14,7 @@ import click
 
 from .exits import Refusal
 from .printing import Printer, answers
+from .suggestions import complete
 
 
 @dataclass
@@ -33,7 +34,13 @@ class Session:
     @cached_property
     def printer(self) -> Printer:
         """Where output goes; first asked for when all options are known."""
-        return Printer(json=self.json, plain=self.plain, quiet=self.quiet, utc=self.utc)
+        return Printer(
+            json=self.json, plain=self.plain, quiet=self.quiet, utc=self.utc, complete=self.completed
+        )
+
+    def completed(self, text: str) -> str:
+        """A text with commands to type, each with the options that reach the same app or store."""
+        return complete(text, app=self.app, store=self.store, app_name=self.app_name)
 
     @property
     def who(self) -> str:

@@ -20,7 +20,11 @@ def before_opening(engine: Any) -> Iterator[Note]:
     if engine.memory:
         yield note("store", "It is in memory: its jobs end with this process.")
     elif not os.path.exists(engine.path):
-        yield bad("store", f"There is no file {engine.path} yet.", "dutiful migrate makes it.")
+        yield bad(
+            "store",
+            f"There is no file {engine.path} yet.",
+            "Is the path right? The first enqueue makes it, and so does: dutiful migrate",
+        )
     elif not (_writable(engine.path) and _writable(os.path.dirname(engine.path))):
         yield bad(
             "store",
