@@ -80,8 +80,13 @@ def test_what_had_not_begun_is_no_suspect(place: Place) -> None:
     place.kill(worker)
     begun = {line[1] for line in place.said("begin")} - {line[1] for line in place.said("end")}
     place.worker("--concurrency", "20")
-    until(lambda: not any(place.job(id).run_no and place.job(id).state == "running" for id in begun) or
-          all(place.job(id).suspect or place.job(id).state == "done" for id in begun), "the begun lapsed")
+    until(
+        lambda: (
+            not any(place.job(id).run_no and place.job(id).state == "running" for id in begun)
+            or all(place.job(id).suspect or place.job(id).state == "done" for id in begun)
+        ),
+        "the begun lapsed",
+    )
     suspects = {id for id in slow + quick if place.job(id).suspect}
     assert suspects <= begun
     until(lambda: place.left() == 0, "all are done", 100)

@@ -40,6 +40,8 @@ def translated(error: Any, shown: str, *, connecting: bool = False) -> Exception
         )
     import psycopg
 
-    if isinstance(error, psycopg.OperationalError) and (connecting or state is None or state[:2] in ("08", "57")):
+    if isinstance(error, psycopg.OperationalError) and (
+        connecting or state is None or state[:2] in ("08", "57")
+    ):
         return errors.StoreUnreachable(f"{shown} cannot be reached ({text}).")
     return error  # type: ignore[no-any-return]

@@ -65,7 +65,8 @@ class Schema:
                 except psycopg.errors.LockNotAvailable as error:
                     if attempt + 1 == TRIES_MAX:
                         raise errors.StoreBusy(
-                            f"{self._shown}: no lock for the migration in {TRIES_MAX} tries of {LOCK_TIMEOUT}.",
+                            f"{self._shown}: no lock for the migration in {TRIES_MAX} tries of"
+                            f" {LOCK_TIMEOUT}.",
                             hint="Look for long transactions on dutiful's tables, then run it again.",
                         ) from error
                     time.sleep(0.2)
@@ -104,4 +105,3 @@ def _step(connection: psycopg.Connection[Any]) -> str | None:
             [step.number, step.title],
         )
         return f"{step.number:04} {step.title}"
-
