@@ -239,10 +239,12 @@ aliases = itertools.count(1)
 
 def django(at: str) -> Lender:
     """``django.db.connection``, as it is for the alias of this database."""
+    import django as library
     from django.conf import settings
 
     if not settings.configured:
         settings.configure(DATABASES={}, USE_TZ=True)
+        library.setup()
     from django.db import connections, transaction
     from django.utils.connection import ConnectionProxy
 
