@@ -22,6 +22,7 @@ from dutiful.model.errors import (
     NotInTransaction,
     SchemaMissing,
     StoreBusy,
+    StoreUnreachable,
     TwoSqliteBuilds,
     UnsupportedConnection,
 )
@@ -571,6 +572,27 @@ def test_a_database_error_in_our_savepoint_spares_the_transaction(postgres_url: 
             lender.run(engine, enqueue.one(APP, new()))
         lender.rollback()
         lender.close()
+
+
+@pytest.mark.postgres
+def test_a_cancelled_statement_is_no_lost_server(postgres_url: str) -> None:
+    import psycopg
+
+    with opened(postgres_url) as engine:
+        holder, lender = lenders.psycopg_plain(postgres_url), lenders.psycopg_plain(postgres_url)
+        holder.run(engine, enqueue.one(APP, new("held")))
+        lender.execute("SET LOCAL statement_timeout = '50ms'")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            lender.run(engine, enqueue.one(APP, new("held")))
+        lender.close()
+
+        gone = lenders.psycopg_plain(postgres_url)
+        gone.execute("SELECT 1")
+        write(engine, "SELECT pg_terminate_backend(%s)", gone.lent.info.backend_pid)
+        with pytest.raises(StoreUnreachable):
+            gone.run(engine, enqueue.many(APP, [new()]))
+        gone.close()
+        holder.close()
 
 
 @pytest.mark.postgres

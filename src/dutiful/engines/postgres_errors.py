@@ -9,6 +9,9 @@ from ..model import errors
 _RERUN = {"40001", "40P01"}
 """Serialization failure, deadlock: the whole operation again."""
 
+_GONE = {"57P01", "57P02", "57P03", "57P04", "57P05"}
+"""The server ended the session, or takes none: not 57014, a statement that was cancelled."""
+
 _OURS = ("dutiful.", '"dutiful"')
 
 
@@ -24,7 +27,7 @@ def is_stale(error: Any) -> bool:
 
 def translated(error: Any, shown: str, *, connecting: bool = False) -> Exception:
     """The error that a user should see; one that is not ours comes back as it is."""
-    state = getattr(error, "sqlstate", None)
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)  # as psycopg2 calls it
     text = " ".join(str(error).split())
     if state in ("42P01", "3F000") and any(word in text for word in _OURS):
         return errors.SchemaMissing(f"{shown} has no tables of dutiful's.")
@@ -41,7 +44,7 @@ def translated(error: Any, shown: str, *, connecting: bool = False) -> Exception
     import psycopg
 
     if isinstance(error, psycopg.OperationalError) and (
-        connecting or state is None or state[:2] in ("08", "57")
+        connecting or state is None or state[:2] == "08" or state in _GONE
     ):
         return errors.StoreUnreachable(f"{shown} cannot be reached ({text}).")
     return error  # type: ignore[no-any-return]
