@@ -1,0 +1,200 @@
+"""The director: sets the stage, strikes where the plan says so, tells the story, and opens the books."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from . import outcome
+from .crew import SIZE, CrewFailed
+from .options import FAST, KILLS, LANE_C, SLOW, Pace, Wanted
+from .orders import OrderFile, read_orders
+from .places import Settings
+from .plan import Plan, make_plan, orders_needed
+from .points import reports
+from .poison import Poison, RetryFailed
+from .stage import Stage
+from .story import Story
+from .watch import Watch
+
+TICK_S = 0.02
+FOLLOW_EVERY = 4
+"""Ticks between two looks at what became of the orders that were hit."""
+SEEDS = 100_000
+INTERRUPTED = 130
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(Exception):
+    """Somebody wants it to end."""
+
+
+def demonstrate(options: Wanted) -> int:
+    """All of it; see :func:`dutiful.demo.run`."""
+    kills = KILLS if options.kills is None else options.kills
+    seed = random.SystemRandom().randrange(SEEDS) if options.seed is None else options.seed
+    pace = FAST if options.fast else SLOW
+    found = read_orders(options.orders, at_least=orders_needed(kills))
+    plan = make_plan([order.id for order in found.orders], kills=kills, seed=seed)
+    story = Story(sys.stderr if options.json else sys.stdout, progress_s=pace.progress_s)
+    settings = Settings(
+        lease_s=pace.lease_s,
+        bank_s=pace.bank_s,
+        repeat_s=pace.repeat_s,
+        seed=seed,
+        poison=plan.poison,
+        lane_c=getattr(options, "lane_c", LANE_C),
+    )
+    with _signals() as interrupted:
+        try:
+            with Stage(found.orders, settings, keep=options.keep) as stage:
+                _introduce(story, options, found, seed=seed, kills=kills)
+                show = Show(stage, plan, pace, story, interrupted)
+                failure = show.play()
+                end = outcome.reckon(found, show.facts(), failure)
+        except Interrupted:
+            story.settle()
+            kept = f"the folder is {stage.folder.path}" if options.keep else "the folder is removed"
+            story.say(f"Interrupted: no process is left, {kept}.")
+            return INTERRUPTED
+    folder = stage.folder if options.keep else None
+    for line in outcome.lines(end, story, folder):
+        story.say(line)
+    if options.json:
+        document = outcome.document(end, seed=seed, fast=options.fast, took_s=story.age_s, folder=folder)
+        sys.stdout.write(f"{json.dumps(document, ensure_ascii=False)}\n")
+        sys.stdout.flush()
+    return 0 if end.ok else 1
+
+
+class Show:
+    """One performance on a stage that is set."""
+
+    def __init__(self, stage: Stage, plan: Plan, pace: Pace, story: Story, interrupted: list[int]) -> None:
+        self._stage, self._pace, self._story, self._interrupted = stage, pace, story, interrupted
+        self.watches = {
+            lane.letter: Watch(
+                lane,
+                stage.crews[lane.letter],
+                plan.crashes,
+                folder=stage.folder,
+                bank=stage.bank,
+                story=story,
+                lease_s=pace.lease_s,
+            )
+            for lane in stage.lanes
+        }
+        self.poison = Poison(plan.poison, stage.c, stage.folder, story, look_s=pace.poison_s)
+        self._stored_told = False
+
+    def play(self) -> str:
+        """From the first worker to the last; returns what failed, "" if nothing did. Raises Interrupted."""
+        try:
+            self._stage.start()
+            until = time.monotonic() + self._pace.limit_s
+            ticks = 0
+            while True:
+                if self._interrupted:
+                    raise Interrupted
+                self._strike()
+                ticks += 1
+                if ticks % FOLLOW_EVERY == 0:
+                    self._follow()
+                    if self._over():
+                        break
+                    if time.monotonic() > until:
+                        missing = self._missing()
+                        self._stage.drain()
+                        return f"it was not done after {self._pace.limit_s:.0f} s: {missing}."
+                time.sleep(TICK_S)
+            if not self._stage.drain():
+                return "workers did not end when they were told to."
+        except (CrewFailed, RetryFailed) as failure:
+            return f"{failure}."
+        finally:
+            self._story.settle()
+        return ""
+
+    def _strike(self) -> None:
+        for report in reports(self._stage.folder):
+            self.watches[report.lane].strike(report)
+
+    def _follow(self) -> None:
+        events = self._stage.c.events()
+        for watch in self.watches.values():
+            watch.crew.tend()
+            watch.follow(events)
+        self.poison.follow()
+        counts = self._stage.bank.counts()
+        parts = [f"{letter} {counts.get(letter, 0):>3}" for letter in self.watches]
+        self._story.progress(f"charged so far: {'   '.join(parts)}")
+
+    def _over(self) -> bool:
+        produced = self._stage.produced()
+        if produced:
+            text = self._stage.folder.log("producer").read_text(errors="replace").strip()
+            raise CrewFailed(f"who enqueues for lane C ended with {produced}: {text.splitlines()[-1:]}")
+        return produced == 0 and self.poison.done and all(watch.over for watch in self.watches.values())
+
+    def _missing(self) -> str:
+        parts = [watch.missing() for watch in self.watches.values()]
+        parts.append("" if self.poison.done else f"poison order {self.poison.order_id} not retried and done")
+        return "; ".join(part for part in parts if part) or "nothing that could be named"
+
+    def facts(self) -> outcome.Facts:
+        """What was done to the lanes, and what the bank's books say; for the reckoning."""
+        try:
+            requests = json.loads(self._stage.folder.requests.read_text())
+        except FileNotFoundError:
+            requests = {"stored": 0, "folded": 0}
+        return outcome.Facts(
+            charges=self._stage.bank.charges(),
+            repeats_answered=self._stage.bank.repeats("C"),
+            hits={letter: watch.hits for letter, watch in self.watches.items()},
+            stored=requests["stored"],
+            folded=requests["folded"],
+            poison=self.poison.order_id,
+            retried=len(self.poison.retried) if self.poison.done else 0,
+            left={letter: watch.lane.left() for letter, watch in self.watches.items()},
+        )
+
+
+def _introduce(story: Story, options: Wanted, found: OrderFile, *, seed: int, kills: int) -> None:
+    count = len(found.orders)
+    title = f"Three lanes charge the same {count} orders at a toy bank, while workers are killed."
+    story.say(story.paint(title, "bold"))
+    story.say("  A  acknowledge first: off the queue when it is taken")
+    story.say("  B  acknowledge last: lent, deleted when done, lent again after a time; no key")
+    story.say("  C  dutiful: every order enqueued twice, the charge sent with the key of its duty")
+    story.say(
+        f"Each lane: {SIZE} workers, {kills} × kill -9, one stopped past its lease and woken. Seed {seed}."
+    )
+    kept = "kept (--keep)" if options.keep else "removed at the end (--keep)"
+    story.say(f"Nothing is installed or sent anywhere; the folder is {kept}.")
+    for bad in found.bad:
+        story.say(f"{found.path}, line {bad.line}: {bad.problem}; left out")
+    if found.left_over:
+        story.say(f"{found.path} has {found.left_over} more orders; {count} are enough.")
+    story.say()
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """SIGINT, SIGTERM and SIGHUP are noted, to be seen between two steps; a second one is not awaited."""
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+
+    before = {number: signal.signal(number, note) for number in SIGNALS}
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,25 @@
+"""Lane C: what a user of dutiful writes. The task is a dozen lines; all else only lets it be watched."""
+
+from __future__ import annotations
+
+# A user writes: from dutiful import App, Retry, Run
+from ..app.app import App
+from ..app.running import Run
+from ..model.retry import Retry
+from .bank import Bank
+from .instruments import CardRefused, Instruments
+from .places import this_folder
+
+folder = this_folder()
+app = App("demo", folder.jobs_url)
+bank = Bank(folder.bank, call_s=folder.settings().bank_s)
+demo = Instruments(app, folder)
+
+
+@app.task(once="charge:{order_id}", retry=Retry(8, never=(CardRefused,)))
+def charge(order_id: str, cents: int, currency: str, run: Run = Run.given) -> None:
+    """Charge one order: one duty for each order, and its key goes along with the call."""
+    demo.refuse_poison(order_id)
+    demo.point("before", order_id, run)
+    bank.charge("C", order_id, cents, currency, key=run.key("charge"))
+    demo.point("gap", order_id, run)
