@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..model.errors import DutyTaken, WrongState
+from ..model.jobs import REMEMBER_US
 from ..model.states import VERBS
 from .audit import note
 from .inspect import JobView, find
@@ -10,12 +11,23 @@ from .plan import Call, Steps, operation
 
 
 @operation
-def retry(app: str, job_id: str, *, actor: str, reason: str = "", args_hash: str = "") -> Steps[JobView]:
+def retry(
+    app: str,
+    job_id: str,
+    *,
+    actor: str,
+    reason: str = "",
+    args_hash: str = "",
+    remember_us: int = REMEMBER_US,
+) -> Steps[JobView]:
     """Bring a dead, cancelled or skipped job back: same id, same key, its tries counted anew.
 
-    Raises JobNotFound, WrongState, or DutyTaken where a newer job holds the duty; nothing changed then.
+    A cancelled or skipped job gave up its duty: ``args_hash`` and ``remember_us`` are what the task's
+    declaration says of it. (The dead kept theirs.) Raises JobNotFound, WrongState, or DutyTaken where a
+    newer job holds the duty; nothing changed then.
     """
     job = yield from find(app, job_id)
+    job_id = job.id  # as it is stored, however it was typed
     _demand("retry", job)
     if job.state == "dead":
         back = yield Call("revive_dead", {"id": job_id})
@@ -31,7 +43,7 @@ def retry(app: str, job_id: str, *, actor: str, reason: str = "", args_hash: str
                 "task": job.task,
                 "key": job.key,
                 "id": job_id,
-                "remember": 0,
+                "remember": remember_us,
                 "epoch": job.epoch,
                 "args_hash": args_hash,
             },
@@ -47,6 +59,7 @@ def retry(app: str, job_id: str, *, actor: str, reason: str = "", args_hash: str
 def cancel(app: str, job_id: str, *, actor: str, reason: str = "") -> Steps[JobView]:
     """Cancel a job that nobody has begun; its duty is free again. Raises JobNotFound, WrongState."""
     job = yield from find(app, job_id)
+    job_id = job.id
     _demand("cancel", job)
     if not (yield Call("cancel_ready", {"id": job_id})):
         raise WrongState("cancel", job_id, "not as it was seen a moment ago", "ready")
