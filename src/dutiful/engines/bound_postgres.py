@@ -81,7 +81,7 @@ class AsyncPsycopgRunner:
             _refuse_autocommit(self._raw)
             known = _seen.setdefault(self._raw, weakref.WeakSet())
             if self.engine not in known:
-                await asyncio.to_thread(see_tables, self.engine)
+                await asee_tables(self.engine)
                 [theirs] = await (await _acursor(self._raw).execute(WHICH)).fetchall()
                 await asyncio.to_thread(check_database, self.engine, (theirs[0], theirs[1]))
                 known.add(self.engine)
@@ -140,10 +140,20 @@ def wrong_twin(kind: str) -> errors.UnsupportedConnection:
 
 
 def see_tables(engine: PostgresEngine) -> None:
-    """Once per engine: raise SchemaMissing, SchemaTooOld or SchemaTooNew, on a connection of ours."""
+    """Once per engine, on connections of ours: which database it is, and that its tables are there.
+
+    Raises SchemaMissing, SchemaTooOld or SchemaTooNew.
+    """
     if engine not in _checked:
         engine.check_schema()
+        _identify(engine)
         _checked.add(engine)
+
+
+async def asee_tables(engine: PostgresEngine) -> None:
+    """The same, off the event loop."""
+    if engine not in _checked:
+        await asyncio.to_thread(see_tables, engine)
 
 
 def check_database(engine: PostgresEngine, theirs: Identity) -> None:
@@ -153,15 +163,20 @@ def check_database(engine: PostgresEngine, theirs: Identity) -> None:
     """
     if _identities.get(engine) == theirs:
         return
-    with engine.connect() as connection:
-        [row] = connection.execute(WHICH).fetchall()
-    ours = _identities[engine] = (row[0], row[1])
+    ours = _identify(engine)
     if ours != theirs:
         where = f"a database {theirs[0]} on another server" if ours[0] == theirs[0] else theirs[0]
         raise errors.InvalidOption(
             f"connection= leads to {where}, but this app's jobs are in {engine.shown}.",
             hint="Give a connection to the app's own database; a job stored elsewhere would never run.",
         )
+
+
+def _identify(engine: PostgresEngine) -> Identity:
+    with engine.connect() as connection:
+        [row] = connection.execute(WHICH).fetchall()
+    _identities[engine] = (row[0], row[1])
+    return _identities[engine]
 
 
 def _refuse_autocommit(raw: Any) -> None:

@@ -6,7 +6,6 @@ async session is used through its ``run_sync``: the same code, in the session's 
 
 from __future__ import annotations
 
-import asyncio
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -150,8 +149,10 @@ class AsyncSqlalchemyRunner:
         lent = self._lent
         if type(lent).__name__ == "async_scoped_session":
             lent = lent()
-        if self.name == "postgres":  # off the event loop, for it may open a connection of ours
-            await asyncio.to_thread(bound_postgres.see_tables, cast("PostgresEngine", self.engine))
+        if self.name == "postgres":
+            await bound_postgres.asee_tables(cast("PostgresEngine", self.engine))
+        else:
+            await bound_sqlite.asee_tables(cast("SqliteEngine", self.engine), lent.in_transaction())
 
         def carry_out(inner: Any) -> T:
             return SqlalchemyRunner(self.engine, inner).run(operation)

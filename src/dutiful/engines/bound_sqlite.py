@@ -6,6 +6,7 @@ WAL-reset race the connection must not take checkpoints of its own.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import weakref
 from collections.abc import Callable, Sequence
@@ -159,5 +160,13 @@ def see_tables(engine: SqliteEngine, in_transaction: bool) -> None:
                 f"{engine.path} has to be made ready for jobs first, and this transaction is in the way.",
                 hint="Use the app once before it begins, or run: dutiful migrate --app MODULE:APP",
             ) from error
-        raise
+        if seen is error:
+            raise
+        raise seen from error
     _opened.add(engine)
+
+
+async def asee_tables(engine: SqliteEngine, in_transaction: bool) -> None:
+    """The same, off the event loop."""
+    if engine not in _opened:
+        await asyncio.to_thread(see_tables, engine, in_transaction)
