@@ -78,6 +78,13 @@ def test_a_wrong_url_is_refused_at_once(url: str, said: str) -> None:
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize("url", ["postgresql+psycopg://ann:secret@h/d", "postgresql://ann:secret@h/d?nope=1"])
+def test_a_refused_url_shows_no_password(url: str) -> None:
+    with pytest.raises(errors.InvalidUrl) as refused:
+        App("shop", url)
+    assert "secret" not in str(refused.value)
+
+
 def test_an_unreachable_server_is_said_with_its_place_and_no_password() -> None:
     app = App("shop", "postgresql://ann:secret@127.0.0.1:1/shop")
 

@@ -22,7 +22,7 @@ from ..sql import EngineName
 from .bound import bind
 from .contract import RETRIES_MAX, Clock, Runner
 from .drive import Observer, adrive, drive
-from .postgres_errors import is_rerun, is_stale, translated
+from .postgres_errors import is_rerun, is_stale, masked, translated
 from .postgres_schema import Schema
 from .postgres_transactions import AsyncOwnTransaction, OwnTransaction, adapt
 from .wake import Listener, Notifier
@@ -339,7 +339,9 @@ def _conninfo(url: str, psycopg: Any) -> tuple[str, bool]:
     try:
         info = psycopg.conninfo.conninfo_to_dict(conninfo)
     except psycopg.Error as error:
-        raise errors.InvalidUrl(f"{base!r} is no PostgreSQL URL: {str(error).strip()}.") from None
+        raise errors.InvalidUrl(
+            f"{masked(base)!r} is no PostgreSQL URL: {masked(str(error).strip())}."
+        ) from None
     info.setdefault("connect_timeout", CONNECT_TIMEOUT_S)
     info.setdefault("application_name", "dutiful")
     return psycopg.conninfo.make_conninfo(**info), pooler

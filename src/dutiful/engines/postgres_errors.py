@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ..model import errors
@@ -48,3 +49,8 @@ def translated(error: Any, shown: str, *, connecting: bool = False) -> Exception
     ):
         return errors.StoreUnreachable(f"{shown} cannot be reached ({text}).")
     return error  # type: ignore[no-any-return]
+
+
+def masked(url: str) -> str:
+    """The URL for people and logs: without its password."""
+    return re.sub(r"(://[^:/@\s]*):[^@/]*@", r"\1:***@", url)

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ..model import errors
 from .contract import Clock, Engine
+from .postgres_errors import masked
 
 SQLITE_OPTIONS = {"driver", "synchronous", "timeout"}
 
@@ -22,7 +23,7 @@ def open_engine(url: str, *, clock: Clock | None = None) -> Engine:
         raise errors.InvalidUrl(f"A store URL is text, not {type(url).__name__}.")
     scheme, found, rest = url.partition("://")
     if not found:
-        raise errors.InvalidUrl(f"{url!r} is no URL of a store: it has no scheme.")
+        raise errors.InvalidUrl(f"{masked(url)!r} is no URL of a store: it has no scheme.")
     if scheme == "sqlite":
         return _sqlite(url, rest, clock)
     if scheme in ("postgresql", "postgres"):
@@ -32,7 +33,8 @@ def open_engine(url: str, *, clock: Clock | None = None) -> Engine:
     if scheme.startswith(("postgresql+", "sqlite+")):
         plain = scheme.partition("+")[0]
         raise errors.InvalidUrl(
-            f"{url!r} names a driver in SQLAlchemy's way.", hint=f'Write "{plain}://…" without "+driver".'
+            f"{masked(url)!r} names a driver in SQLAlchemy's way.",
+            hint=f'Write "{plain}://…" without "+driver".',
         )
     raise errors.InvalidUrl(f"{scheme!r} is no kind of store known here.")
 
