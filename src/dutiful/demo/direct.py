@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import sys
@@ -50,6 +51,7 @@ def demonstrate(options: Wanted) -> int:
         seed=seed,
         poison=plan.poison,
         lane_c=getattr(options, "lane_c", LANE_C),
+        director=os.getpid(),
     )
     with _signals() as interrupted:
         try:
@@ -133,7 +135,7 @@ class Show:
         self.poison.follow()
         counts = self._stage.bank.counts()
         parts = [f"{letter} {counts.get(letter, 0):>3}" for letter in self.watches]
-        self._story.progress(f"charged so far: {'   '.join(parts)}")
+        self._story.progress(f"charged so far: {'   '.join(parts)}   of {self._stage.count} orders")
 
     def _over(self) -> bool:
         produced = self._stage.produced()

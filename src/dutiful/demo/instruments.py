@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from ..app.app import App
 from ..app.running import Run
-from .places import Folder
+from .places import Folder, Settings
 from .points import LOOK_S, Where, is_laid, point
 
 ORPHAN_S = 0.5
@@ -64,7 +64,7 @@ class Instruments:
 
     def _started(self) -> None:
         logging.getLogger("dutiful.worker").addHandler(_Events(self._folder))
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=_end_with, args=(self._folder.settings(),), daemon=True).start()
 
 
 class _Events(logging.Handler):
@@ -81,8 +81,8 @@ class _Events(logging.Handler):
             os.write(self._file, f"{text}\n".encode())
 
 
-def _end_with(parent: int) -> None:
-    """End when the demonstration was itself killed: nobody else would tell this worker to."""
-    while os.getppid() == parent:
+def _end_with(settings: Settings) -> None:
+    """End when the demonstration was itself killed: nobody else would tell this process to."""
+    while settings.is_directed():
         time.sleep(ORPHAN_S)
     os._exit(1)

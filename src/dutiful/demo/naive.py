@@ -9,7 +9,6 @@ Neither sends the bank a key, and their workers do not load dutiful: they are st
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import threading
@@ -148,13 +147,12 @@ PROTOCOLS: dict[str, Callable[[Folder, Queue, Bank, float], bool]] = {
 
 
 def main(lane: str) -> None:
-    """A worker: one order after the other, until SIGTERM or until its parent is gone."""
-    parent = os.getppid()
+    """A worker: one order after the other, until SIGTERM or until the demonstration is gone."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     folder = this_folder()
     settings = folder.settings()
     queue, bank = Queue(folder.queue(lane)), Bank(folder.bank, call_s=settings.bank_s)
-    while not stop.is_set() and os.getppid() == parent:
+    while not stop.is_set() and settings.is_directed():
         if not PROTOCOLS[lane](folder, queue, bank, settings.lease_s):
             stop.wait(IDLE_S)

@@ -22,6 +22,16 @@ class Settings:
     poison: str = ""
     """The order that lane C's task fails on until :attr:`Folder.mended` is there."""
     lane_c: str = ""
+    director: int = 0
+    """The process that started all others, which end with it; 0 if there is none."""
+
+    def is_directed(self) -> bool:
+        """Whether the director still lives."""
+        try:
+            os.kill(self.director, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
 
 class Folder:

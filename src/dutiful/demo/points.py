@@ -63,8 +63,8 @@ def point(
     draft = path.with_name(name + DRAFT)
     draft.write_text(json.dumps(asdict(report)))
     os.rename(draft, path)
-    until = time.monotonic() + WAIT_S
-    while path.exists() and time.monotonic() < until:
+    settings, until = folder.settings(), time.monotonic() + WAIT_S
+    while path.exists() and settings.is_directed() and time.monotonic() < until:
         time.sleep(LOOK_S)
 
 

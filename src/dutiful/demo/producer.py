@@ -33,6 +33,8 @@ def main() -> None:
     random.Random(settings.seed).shuffle(others)
     for number, order in enumerate(others, 1):
         time.sleep(settings.repeat_s)
+        if not settings.is_directed():
+            return
         duplicates.append(charge.enqueue(**order).duplicate)
         if number % TELL_EVERY == 0 or number == len(others):
             _tell(folder, duplicates)

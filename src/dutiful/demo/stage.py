@@ -28,6 +28,7 @@ class Stage:
 
     def __init__(self, orders: Sequence[Order], settings: Settings, *, keep: bool) -> None:
         self._orders, self._settings, self._keep = orders, settings, keep
+        self.count = len(orders)
 
     def __enter__(self) -> Stage:
         self.folder = Folder(Path(tempfile.mkdtemp(prefix="dutiful-demo-")).resolve())

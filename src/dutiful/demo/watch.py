@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .bank import Bank
-from .crew import Crew, Member
+from .crew import Crew, CrewFailed, Member
 from .lanes import DutifulLane, Lane
 from .places import Folder
 from .plan import Crash
@@ -99,8 +99,8 @@ class Watch:
         crash = self._due.pop((report.order_id, report.where))
         hit = Hit(crash, report, member, member.process.pid, time.monotonic())
         if crash.how == "kill":
-            killed = self.crew.kill(member)
-            assert killed, "a worker that waited at a point ended in another way"
+            if not self.crew.kill(member):
+                raise CrewFailed(f"{member.name} of lane {self.lane.letter} ended before it was killed")
         else:
             self._pause(member)
         let_go(self._folder, report)
