@@ -30,8 +30,7 @@ def bury(session: Session) -> list[int]:
             continue
 
 
-def check_a_beat_saves_its_worker(world: World, isolation: str) -> None:
-    """A beat that is under way, or commits in the middle of the pass, keeps the worker and its job."""
+def check_a_beat_that_is_under_way_saves_its_worker(world: World, isolation: str) -> None:
     job, worker = world.keyed(), world.worker()
     world.claim(worker)
     world.clock.advance(LEASE + 1)
@@ -41,14 +40,21 @@ def check_a_beat_saves_its_worker(world: World, isolation: str) -> None:
         assert bury(reaper) == []  # the row is locked: skipped, not waited for
         heart.commit()
         assert bury(reaper) == []  # it beat
+        assert reaper.call("lapse_jobs", **LAPSE) == []
+    assert world.row(job)["worker"] == worker
 
-        world.clock.advance(LEASE + 1)
+
+def check_a_beat_in_the_middle_of_a_pass_saves_its_worker(world: World, isolation: str) -> None:
+    job, worker = world.keyed(), world.worker()
+    world.claim(worker)
+    world.clock.advance(LEASE + 1)
+    with sessions(world, 2, isolation) as [heart, reaper]:
         with gated(world, reaper, "worker"):
             passing = reaper.start("bury_workers", **BURY)
             reaper.wait_until_blocked()
             beat(heart, worker)
         try:
-            assert passing.result(20) == []
+            assert passing.result(20) == [], "a worker that beat was marked gone"
         except psycopg.errors.SerializationFailure:
             assert isolation == "repeatable read"
             assert bury(reaper) == []
@@ -57,8 +63,13 @@ def check_a_beat_saves_its_worker(world: World, isolation: str) -> None:
 
 
 @pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_a_beat_that_is_under_way_saves_its_worker(pg_world: World, isolation: str) -> None:
+    check_a_beat_that_is_under_way_saves_its_worker(pg_world, isolation)
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
 def test_a_beat_in_the_middle_of_a_pass_saves_its_worker(pg_world: World, isolation: str) -> None:
-    check_a_beat_saves_its_worker(pg_world, isolation)
+    check_a_beat_in_the_middle_of_a_pass_saves_its_worker(pg_world, isolation)
 
 
 @pytest.mark.parametrize("isolation", ISOLATIONS)
@@ -108,7 +119,7 @@ def check_a_job_claimed_anew_is_not_taken_back(world: World, isolation: str) -> 
             live = world.worker()
             [lease] = world.claim(live)
         try:
-            assert passing.result(20) == []
+            assert passing.result(20) == [], "a live worker's job was lapsed"
         except psycopg.errors.SerializationFailure:
             assert isolation == "repeatable read"
     assert world.row(job)["token"] == lease.token, "a live worker's job was lapsed"
@@ -174,8 +185,7 @@ def test_two_reapers_at_once_lapse_each_job_once(pg_world: World) -> None:
     assert len(world.table("failure")) == 20
 
 
-def test_a_gone_worker_claims_nothing(store_world: World) -> None:
-    world = store_world
+def check_a_gone_worker_claims_nothing(world: World) -> None:
     world.keyed()
     gone, left, child = world.worker(), world.worker(), world.worker(alone=True)
     world.run(workers.bury([gone], silent=False))
@@ -186,6 +196,10 @@ def test_a_gone_worker_claims_nothing(store_world: World) -> None:
     world.sql("UPDATE dutiful.job SET suspect = false")
     assert [world.claim(worker) for worker in (gone, left, child, 4711)] == [[], [], [], []]
     assert len(world.claim()) == 1
+
+
+def test_a_gone_worker_claims_nothing(store_world: World) -> None:
+    check_a_gone_worker_claims_nothing(store_world)
 
 
 def test_a_gone_worker_is_looked_at_until_a_lease_has_passed(store_world: World) -> None:
