@@ -110,6 +110,7 @@ EXAMPLES: dict[str, Example] = {
     "claims.held_by": lambda w: claims.held_by(w.me),
     "claims.sequence_value": lambda w: claims.sequence_value(),
     "dead.held": lambda w: dead.held(APP, []),
+    "dead.page": lambda w: dead.page(APP, after=(2**62, "ffffffff-ffff-ffff-ffff-ffffffffffff")),
     "enqueue.one": lambda w: enqueue.one(APP, job(key="new", repeated=True)),
     "enqueue.many": lambda w: enqueue.many(
         APP, [job(), job(key="keyed"), job(key="dead"), job(key="k0", again="asked", actor="ann")]
