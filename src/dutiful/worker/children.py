@@ -20,6 +20,7 @@ import msgspec
 
 from ..app import events
 from ..app.events import emit
+from ..model.errors import CommitUnknown
 from ..model.jobs import Beat, Ending, Lease, NewWorker
 from ..model.marks import Marks
 from ..operations import claims, workers
@@ -224,6 +225,10 @@ class ChildPool:
             try:
                 fed = self._feed(idle[0])
             except Exception as error:
+                if isinstance(error, CommitUnknown):
+                    # The row may hold a job that nobody runs. No more beats for it: what it holds
+                    # lapses, but not before the endings that are on their way are settled.
+                    idle[0].row = None
                 emit(logger, logging.ERROR, events.STORE_LOST, error=str(error))
                 fed = False
             if not fed:

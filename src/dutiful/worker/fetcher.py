@@ -27,6 +27,8 @@ logger = logging.getLogger("dutiful.worker")
 PROMOTE_S = 1.0
 PAUSE_S = 0.5
 WAIT_FIRST_S = 0.01
+LOST_LOOKS_S = (0.0, 1.0, 5.0, 20.0, 60.0)
+"""When to look, after a claim's answer was lost, for what it took: the server may still be at it."""
 
 
 class Lanes:
@@ -86,7 +88,8 @@ class Fetcher:
         self._poll_s = poll_s
         self._on_lost_claim = on_lost_claim
         self._wait_s = poll_s
-        self._lost = False
+        self._lost_at = 0.0
+        self._looks: Sequence[float] = ()
         self._changed = threading.Condition(threading.Lock())
         self._waiting = False
         self._stopping = False
@@ -133,14 +136,16 @@ class Fetcher:
                 if not isinstance(error, DutifulError):
                     logger.exception("claim_failed")
                 silent = True
-                self._lost = self._lost or isinstance(error, CommitUnknown)
+                if isinstance(error, CommitUnknown):
+                    self._lost_at, self._looks = time.monotonic(), LOST_LOOKS_S
                 self._pause(random.uniform(0.5, 1.0) * pause)
                 pause = min(pause * 2, 10.0)
 
     def _round(self) -> None:
-        if self._lost:
+        since_lost = time.monotonic() - self._lost_at
+        if self._looks and since_lost >= self._looks[0]:
             self._on_lost_claim()  # what a claim took whose answer was lost is handed back
-            self._lost = False
+            self._looks = [at for at in self._looks if at > since_lost]
         if self._again or self.lanes.count < 0:
             self._again = False
             self.lanes.refresh()
