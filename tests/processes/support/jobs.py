@@ -46,6 +46,22 @@ async def anap(n: int, ms: int, *, run: Run = Run.given) -> None:
     note("end", run.job_id, run.run_no)
 
 
+@app.task()
+async def blocks_the_loop(n: int, ms: int, *, run: Run = Run.given) -> None:
+    note("begin", run.job_id, run.run_no)
+    time.sleep(ms / 1000)
+    note("end", run.job_id, run.run_no)
+
+
+@app.task()
+def spins(n: int, ms: int, *, run: Run = Run.given) -> None:
+    note("begin", run.job_id, run.run_no)
+    until = time.monotonic() + ms / 1000
+    while time.monotonic() < until:
+        pass
+    note("end", run.job_id, run.run_no)
+
+
 @app.task(retry=Retry(3, first="50ms", longest="50ms"))
 def until_flag(how: str, *, run: Run = Run.given) -> None:
     """In its first run: wait for the flag "go", then end in the way named. Later runs: wait for "end"."""
