@@ -70,9 +70,11 @@ class Marks:
             return
         earlier, self._horizon = self._horizon, horizon
         best: dict[int, int] = {}
+        last: dict[int, int] = {}
         count = 0
         for lease in leases:
             count += 1
+            last[lease.lane] = max(last.get(lease.lane, 0), lease.ready_seq)
             if lease.ready_seq <= earlier and lease.ready_seq > best.get(lease.lane, 0):
                 best[lease.lane] = lease.ready_seq
             best.setdefault(lease.lane, 0)
@@ -89,8 +91,8 @@ class Marks:
                     self._again_at[lane.id] = now + max(AGAIN_S, AGAIN_SHARE * took_s)
                 if lane.id not in best:
                     mark = max(mark, old)
-            elif at == full_from:
-                self._short.discard(lane.id)
+            elif at == full_from and last[lane.id] > self._marks.get(lane.id, 0):
+                self._short.discard(lane.id)  # else a second look has not yet come as far as the mark
             self._marks[lane.id] = mark
         if not self._samples or now - self._samples[-1][0] >= AGAIN_S:
             self._samples.append((now, horizon))
