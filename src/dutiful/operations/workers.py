@@ -52,7 +52,10 @@ def report_dead(child: int) -> Steps[list[Lapsed]]:
 
 @query
 def due() -> Steps[tuple[int, int, int]]:
-    """How many workers are not yet gone, how many of them are due to be, how many gone ones are unreaped."""
+    """How many workers are not yet gone, how many of them are due to be, how many gone ones are unreaped.
+
+    A worker and its children count as one, but among the unreaped.
+    """
     [(alive, silent, unreaped)] = yield Call("due_workers", {"fresh": FRESH_US}, alone=True)
     return int(alive), int(silent), int(unreaped)
 

@@ -7,11 +7,13 @@ VALUES (:app, :host, :pid, :parent, :alone, :release, :lease, :concurrency, :now
 RETURNING id
 
 -- name: due_workers
--- For the brake: how many workers are not yet gone, how many of them are due to be, and how many
--- that are gone may still hold jobs: lately gone ones (:fresh), and for a last look those that are
--- gone for longer than a lease, in which a claim that was under way then has surely ended.
-SELECT count(*) - count(w.gone_at),
-       coalesce(sum(CASE WHEN w.gone_at IS NULL AND w.beat_at < :now - w.lease THEN 1 ELSE 0 END), 0),
+-- For the brake: how many workers are not yet gone, how many of them are due to be (a worker and its
+-- children are one, for they fall silent together), and how many that are gone may still hold jobs:
+-- lately gone ones (:fresh), and for a last look those that are gone for longer than a lease, in
+-- which a claim that was under way then has surely ended.
+SELECT count(DISTINCT CASE WHEN w.gone_at IS NULL THEN coalesce(w.parent, w.id) END),
+       count(DISTINCT CASE WHEN w.gone_at IS NULL AND w.beat_at < :now - w.lease
+                           THEN coalesce(w.parent, w.id) END),
        count(CASE WHEN w.gone_at > :now - :fresh OR w.gone_at < :now - w.lease THEN 1 END)
   FROM dutiful.worker AS w WHERE w.reaped_at IS NULL
 
