@@ -29,43 +29,27 @@ JOB_TABLES = ("job", "dead", "history", "duty", "failure", "audit")
 RAISED = Failure("ValueError", "no", "Traceback …")
 
 
-class World:
-    """One store, through one face (``run`` or ``arun``)."""
+class Eye:
+    """Sees what is committed in a store, through a connection of nobody's."""
 
-    def __init__(self, engine: Engine, face: str = "run", clock: Clock | None = None) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.face = face
-        self.clock = clock or Clock()
-        engine.clock = self.clock
-        self._loop = asyncio.Runner() if face == "arun" else None
-        self._eye: Any = None
-        self._keys = itertools.count(1)
+        self._connection: Any = None
 
     def close(self) -> None:
-        if self._eye is not None:
-            self._eye.close()
-        if self._loop is not None:
-            if isinstance(self.engine, PostgresEngine):
-                self._loop.run(self.engine.aclose())
-            self._loop.close()
-
-    def run(self, operation: Operation[Any]) -> Any:
-        if self._loop is None:
-            return self.engine.run(operation)
-        return self._loop.run(self.engine.arun(operation))
-
-    # ── looking ─────────────────────────────────────────────────────────────────────────────
+        if self._connection is not None:
+            self._connection.close()
 
     def sql(self, text: str, *params: object) -> list[tuple[Any, ...]]:
         """Rows by a connection of nobody's; parameters are ``%s``. Commits by itself."""
-        if self._eye is None:
-            self._eye = self._open_eye()
+        if self._connection is None:
+            self._connection = self._open()
         if self.engine.name == "postgres":
-            cursor = self._eye.execute(text, params)
+            cursor = self._connection.execute(text, params)
             return cursor.fetchall() if cursor.description else []
-        return list(self._eye.raw.execute(sqlite_names(text).replace("%s", "?"), params).fetchall())
+        return list(self._connection.raw.execute(sqlite_names(text).replace("%s", "?"), params).fetchall())
 
-    def _open_eye(self) -> Any:
+    def _open(self) -> Any:
         if self.engine.name == "postgres":
             import psycopg
 
@@ -96,6 +80,32 @@ class World:
     def state(self, job_id: str) -> str | None:
         row = self.row(job_id)
         return f"{row['state']}({row['outcome']})" if row.get("outcome") else row["state"]
+
+
+class World(Eye):
+    """One store, through one face (``run`` or ``arun``)."""
+
+    def __init__(self, engine: Engine, face: str = "run", clock: Clock | None = None) -> None:
+        super().__init__(engine)
+        self.face = face
+        self.clock = clock or Clock()
+        engine.clock = self.clock
+        self._loop = asyncio.Runner() if face == "arun" else None
+        self._keys = itertools.count(1)
+
+    def close(self) -> None:
+        super().close()
+        if self._loop is not None:
+            if isinstance(self.engine, PostgresEngine):
+                self._loop.run(self.engine.aclose())
+            self._loop.close()
+
+    def run(self, operation: Operation[Any]) -> Any:
+        if self._loop is None:
+            return self.engine.run(operation)
+        return self._loop.run(self.engine.arun(operation))
+
+    # ── looking ─────────────────────────────────────────────────────────────────────────────
 
     def failures(self, job_id: str) -> list[dict[str, Any]]:
         return [row for row in self.table("failure") if row["job_id"] == job_id]
@@ -179,17 +189,17 @@ def world_at(url: str, face: str = "run") -> Iterator[World]:
         engine.close()
 
 
-def _columns(world: World, table: str) -> list[str]:
-    known: dict[str, list[str]] = world.__dict__.setdefault("_known_columns", {})
+def _columns(eye: Eye, table: str) -> list[str]:
+    known: dict[str, list[str]] = eye.__dict__.setdefault("_known_columns", {})
     if table not in known:
-        if world.engine.name == "postgres":
-            rows = world.sql(
+        if eye.engine.name == "postgres":
+            rows = eye.sql(
                 "SELECT column_name FROM information_schema.columns"
                 " WHERE table_schema = 'dutiful' AND table_name = %s ORDER BY ordinal_position",
                 table,
             )
         else:
-            rows = world.sql(f"SELECT name FROM pragma_table_info('dutiful_{table}')")
+            rows = eye.sql(f"SELECT name FROM pragma_table_info('dutiful_{table}')")
         known[table] = [row[0] for row in rows]
     return known[table]
 

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dutiful.operations
@@ -102,6 +102,7 @@ class World:
 
 Example = Callable[[World], Operation[Any]]
 
+# An operation that goes several ways has several, each with the way after its name.
 EXAMPLES: dict[str, Example] = {
     "audit.of": lambda w: audit.of(w.cancelled),
     "claims.claim": lambda w: claims.claim(w.me, [w.lane], KNOWN, 10, promote=True),
@@ -112,6 +113,15 @@ EXAMPLES: dict[str, Example] = {
     "dead.held": lambda w: dead.held(APP, []),
     "dead.page": lambda w: dead.page(APP, after=(2**62, "ffffffff-ffff-ffff-ffff-ffffffffffff")),
     "enqueue.one": lambda w: enqueue.one(APP, job(key="new", repeated=True)),
+    "enqueue.one into a queue that is not there": lambda w: enqueue.one(APP, replace(job(), queue="new")),
+    "enqueue.one of a held duty": lambda w: enqueue.one(APP, job(key="keyed")),
+    "enqueue.one of a dead job's duty": lambda w: enqueue.one(APP, job(key="dead")),
+    "enqueue.one that rewrites a job": lambda w: enqueue.one(
+        APP, replace(job(key="keyed", on_duplicate="replace"), args=b'{"n":2}', args_hash="i")
+    ),
+    "enqueue.one that ended before": lambda w: enqueue.one(
+        APP, replace(job(key="cancelled", repeated=True), id=w.cancelled)
+    ),
     "enqueue.many": lambda w: enqueue.many(
         APP, [job(), job(key="keyed"), job(key="dead"), job(key="k0", again="asked", actor="ann")]
     ),
@@ -130,6 +140,7 @@ EXAMPLES: dict[str, Example] = {
     "lanes.lanes": lambda w: lanes.lanes(APP),
     "lanes.declare": lambda w: lanes.declare(APP, [("q", 5), ("r", 0)], [("r", None), ("q", 1)]),
     "people.retry": lambda w: people.retry(APP, w.dead, actor="ann", reason="mended", args_hash="h"),
+    "people.retry of a cancelled job": lambda w: people.retry(APP, w.cancelled, actor="ann", args_hash="h"),
     "people.cancel": lambda w: people.cancel(APP, w.keyed, actor="ann", reason="no need"),
     "retention.prepare": lambda w: retention.prepare(),
     "retention.prune": lambda w: retention.prune(1),
