@@ -136,7 +136,6 @@ EXAMPLES: dict[str, Example] = {
     "inspect.dead": lambda w: looks.dead(APP),
     "inspect.queues": lambda w: looks.queues(APP),
     "inspect.unfinished": lambda w: looks.unfinished(APP, ["q"], KNOWN),
-    "inspect.ahead": lambda w: looks.ahead(w.ready),
     "lanes.lanes": lambda w: lanes.lanes(APP),
     "lanes.declare": lambda w: lanes.declare(APP, [("q", 5), ("r", 0)], [("r", None), ("q", 1)]),
     "people.retry": lambda w: people.retry(APP, w.dead, actor="ann", reason="mended", args_hash="h"),

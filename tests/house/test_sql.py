@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dutiful.sql import EngineName, schema, statements
+from dutiful.sql import EngineName, Statement, migrations, schema, statements
 from dutiful.sql.render import render
 
 ROOT = Path(__file__).parents[2]
@@ -16,6 +16,7 @@ PACKAGE = ROOT / "src" / "dutiful"
 ENGINES: tuple[EngineName, ...] = ("sqlite", "postgres")
 ONLY_POSTGRES = {"copy_jobs"}  # SQLite has no COPY
 LINES_MAX = 45
+FROZEN = re.compile(r"\bnow\s*\(\s*\)|current_timestamp|statement_timestamp|transaction_timestamp", re.I)
 CLAIM_WRITES = {"state", "token", "worker", "run_no", "attempt", "claimed_at"}
 
 each_engine = pytest.mark.parametrize("engine", ENGINES)
@@ -41,34 +42,65 @@ def engine_only(engine: EngineName) -> set[str]:
     return {name for name, statement in statements(engine).items() if statement.file in only}
 
 
-@each_engine
-def test_statements_are_short_and_say_why(engine: EngineName) -> None:
-    for name, statement in statements(engine).items():
-        assert statement.purpose, f"{statement.file}: {name} does not say what it is for"
-        for part in statement.parts:
-            lines = len(part.splitlines())
-            assert lines <= LINES_MAX, f"{statement.file}: {name} has {lines} lines"
+def tables(engine: EngineName) -> set[str]:
+    return set(re.findall(r"^CREATE TABLE dutiful[._](\w+)", schema(engine), re.MULTILINE))
+
+
+def wrongs(statement: Statement, ours: set[str]) -> list[str]:
+    """What a statement does against the house's rules."""
+    found = []
+    if not statement.purpose:
+        found.append("does not say what it is for")
+    if any(len(part.splitlines()) > LINES_MAX for part in statement.parts):
+        found.append("is too long")
+    if FROZEN.search(statement.text):
+        found.append("asks for the transaction's frozen clock")
+    text = re.sub(r"--[^\n]*|'[^']*'", " ", statement.text)
+    named = set(re.findall(r"\b(?:FROM|JOIN|INTO|UPDATE|USING)\s+(\w[\w.]*)", text, re.I))
+    inner = set(re.findall(r"\b(\w+)\s+AS\s+(?:MATERIALIZED\s+)?\(", text, re.I))
+    bare = {name.removeprefix("dutiful_") for name in named - inner if "." not in name}
+    # A caller's connection brings its own search_path, and perhaps a table of its own called job.
+    found += [f"names {name} without its schema" for name in sorted(bare & ours)]
+    return found
 
 
 @each_engine
-def test_no_statement_asks_for_a_transactions_frozen_clock(engine: EngineName) -> None:
-    for name, statement in statements(engine).items():
-        assert not re.search(r"\bnow\s*\(\)|current_timestamp|statement_timestamp", statement.text, re.I), (
-            name
-        )
+def test_every_statement_keeps_the_rules(engine: EngineName) -> None:
+    ours = tables(engine)
+    assert len(ours) >= 10
+    found = [
+        (one.file, one.name, wrong) for one in statements(engine).values() for wrong in wrongs(one, ours)
+    ]
+    assert found == []
 
 
-@each_engine
-def test_every_table_is_qualified(engine: EngineName) -> None:
-    """A caller's connection brings its own search_path, and perhaps a table of its own called job."""
-    tables = set(re.findall(r"^CREATE TABLE dutiful[._](\w+)", schema(engine), re.MULTILINE))
-    assert len(tables) >= 10
-    for statement in statements(engine).values():
-        text = re.sub(r"--[^\n]*|'[^']*'", " ", statement.text)
-        named = set(re.findall(r"\b(?:FROM|JOIN|INTO|UPDATE|USING)\s+(\w[\w.]*)", text))
-        inner = set(re.findall(r"\b(\w+)\s+AS\s+(?:MATERIALIZED\s+)?\(", text))
-        bare = {name.removeprefix("dutiful_") for name in named - inner if "." not in name}
-        assert not bare & tables, f"{statement.file}: {statement.name}"
+def test_the_schema_asks_for_no_frozen_clock() -> None:
+    for engine in ENGINES:
+        texts = [schema(engine), *(step.text for step in migrations(engine))]
+        assert not [text for text in texts if FROZEN.search(re.sub(r"--[^\n]*", "", text))]
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("SELECT 1 FROM dutiful.job AS j WHERE j.run_at < now()", "asks for the transaction's frozen clock"),
+        ("SELECT CURRENT_TIMESTAMP", "asks for the transaction's frozen clock"),
+        ("SELECT id FROM job", "names job without its schema"),
+        ("WITH gone AS (DELETE FROM dutiful.job RETURNING id) INSERT INTO dead SELECT * FROM gone",
+         "names dead without its schema"),
+        ("SELECT 1 FROM dutiful.duty AS d JOIN history AS h ON true", "names history without its schema"),
+        ("UPDATE dutiful_lane SET id = 1", "names lane without its schema"),
+        ("SELECT 1\n" * (LINES_MAX + 1), "is too long"),
+    ],
+)  # fmt: skip
+def test_planted_statements_are_reported(text: str, wrong: str) -> None:
+    assert wrongs(Statement("planted", text, "why", "x.sql"), tables("postgres")) == [wrong]
+
+
+def test_what_only_looks_wrong_is_not_reported() -> None:
+    text = "WITH job AS (SELECT 1 FROM dutiful.job) SELECT 'FROM job now()', j.now -- now()\n FROM job AS j"
+    assert wrongs(Statement("sound", text.replace("now()", "later"), "why", "x.sql"), tables("sqlite")) == []
+    assert wrongs(Statement("silent", "SELECT 1", "", "x.sql"), set()) == ["does not say what it is for"]
 
 
 def test_every_statement_prepares_on_sqlite() -> None:
@@ -137,11 +169,36 @@ def test_migrations_from_zero_equal_the_schema_on_postgres(
         "SELECT relname, relkind::text, reloptions FROM pg_class"
         " WHERE relnamespace = 'dutiful'::regnamespace AND relname !~ '^history_\\d'"
     )
+    indexes = (
+        "SELECT pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid"
+        " WHERE c.relnamespace = 'dutiful'::regnamespace AND c.relname !~ '^history_\\d'"
+    )
+    sequences = (
+        "SELECT sequencename, start_value, increment_by, cycle, cache_size, data_type::text"
+        " FROM pg_sequences WHERE schemaname = 'dutiful'"
+    )
     with psycopg.connect(empty_postgres_url) as empty, psycopg.connect(postgres_url) as made:
         empty.execute(schema("postgres"))  # type: ignore[arg-type]
-        for question in (columns, constraints, functions, options):
+        for question in (columns, constraints, functions, options, indexes, sequences):
             one = sorted(map(repr, empty.execute(question).fetchall()))
             assert sorted(map(repr, made.execute(question).fetchall())) == one
+
+
+def test_every_table_has_a_primary_key_on_sqlite() -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(schema("sqlite"))
+    for name in tables("sqlite"):
+        columns = connection.execute(f"SELECT pk FROM pragma_table_info('dutiful_{name}')").fetchall()
+        assert columns and any(pk for (pk,) in columns), name
+
+
+@each_engine
+def test_what_a_claim_writes_is_known_here(engine: EngineName) -> None:
+    """Or the test below would look for the wrong columns."""
+    for name in ("claim_jobs", "claim_suspect"):
+        text = statements(engine)[name].text
+        [written] = re.findall(r"SET (state = 'running'.*?)\n\s+(?:FROM|WHERE)", text, re.DOTALL)
+        assert set(re.findall(r"(\w+) = ", written)) == CLAIM_WRITES
 
 
 @pytest.mark.postgres

@@ -178,12 +178,5 @@ def unfinished(app: str, queues: list[str], known: Mapping[str, int]) -> Steps[U
     return Unfinished(*row)
 
 
-@query
-def ahead(job_id: str) -> Steps[int]:
-    """How many ready jobs of the queue stand before this one; 1,000 stands for that many or more."""
-    [(count,)] = yield Call("jobs_ahead", {"id": job_id}, alone=True)
-    return int(count)
-
-
 def _lines(rows: Rows) -> list[JobLine]:
     return [JobLine(*row) for row in rows]

@@ -150,16 +150,6 @@ SELECT count(*) FILTER (WHERE j.state = 'ready'), count(*) FILTER (WHERE j.state
  WHERE l.app = :app AND l.queue IN (SELECT e.value FROM jsonb_array_elements_text(:queues::jsonb) AS e(value))
    AND (:known::jsonb -> j.task) IS NOT NULL
 
--- name: jobs_ahead
--- How many ready jobs of the same queue stand before this one, counted up to a limit.
-SELECT count(*) FROM (
-    SELECT 1 FROM dutiful.job AS o JOIN dutiful.lane AS m ON m.id = o.lane,
-           dutiful.job AS j JOIN dutiful.lane AS l ON l.id = j.lane
-     WHERE j.id = :id::uuid AND m.app = l.app AND m.queue = l.queue AND o.state = 'ready'
-       AND o.ready_seq IS NOT NULL
-       AND (m.priority > l.priority OR (m.priority = l.priority AND o.ready_seq < j.ready_seq))
-     LIMIT 1000) AS x
-
 -- name: holder_of_duty
 -- Who holds a duty, for a refusal that names it.
 SELECT d.job_id::text FROM dutiful.duty AS d WHERE d.app = :app AND d.task = :task AND d.key = :key
