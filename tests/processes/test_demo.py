@@ -16,7 +16,7 @@ from dutiful.demo import lane_c
 from dutiful.demo.orders import SHIPPED
 from tests.processes.support.workers import until
 
-# A busy machine takes several times the 15 seconds of an idle one; the demonstration itself ends at 120.
+# A busy machine takes several times the 15 seconds of an idle one; the demonstration itself ends at 180.
 pytestmark = pytest.mark.timeout(400)
 
 DEMO = [sys.executable, "-m", "dutiful", "demo", "--fast"]

@@ -16,7 +16,7 @@ from . import outcome
 from .crew import SIZE, CrewFailed
 from .options import FAST, KILLS, LANE_C, SLOW, Pace, Wanted
 from .orders import OrderFile, read_orders
-from .places import Settings
+from .places import Folder, Settings
 from .plan import Plan, make_plan, orders_needed
 from .points import reports
 from .poison import Poison, RetryFailed
@@ -56,16 +56,16 @@ def demonstrate(options: Wanted) -> int:
     with _signals() as interrupted:
         try:
             with Stage(found.orders, settings, keep=options.keep) as stage:
-                _introduce(story, options, found, seed=seed, kills=kills)
+                folder = stage.folder if options.keep else None
+                _introduce(story, folder, found, seed=seed, kills=kills)
                 show = Show(stage, plan, pace, story, interrupted)
                 failure = show.play()
                 end = outcome.reckon(found, show.facts(), failure)
         except Interrupted:
             story.settle()
-            kept = f"the folder is {stage.folder.path}" if options.keep else "the folder is removed"
-            story.say(f"Interrupted: no process is left, {kept}.")
+            where = f"{stage.folder.path} is kept" if options.keep else "the folder is removed"
+            story.say(f"Interrupted: no process is left, {where}.")
             return INTERRUPTED
-    folder = stage.folder if options.keep else None
     for line in outcome.lines(end, story, folder):
         story.say(line)
     if options.json:
@@ -167,7 +167,7 @@ class Show:
         )
 
 
-def _introduce(story: Story, options: Wanted, found: OrderFile, *, seed: int, kills: int) -> None:
+def _introduce(story: Story, kept: Folder | None, found: OrderFile, *, seed: int, kills: int) -> None:
     count = len(found.orders)
     title = f"Three lanes charge the same {count} orders at a toy bank, while workers are killed."
     story.say(story.paint(title, "bold"))
@@ -177,8 +177,8 @@ def _introduce(story: Story, options: Wanted, found: OrderFile, *, seed: int, ki
     story.say(
         f"Each lane: {SIZE} workers, {kills} × kill -9, one stopped past its lease and woken. Seed {seed}."
     )
-    kept = "kept (--keep)" if options.keep else "removed at the end (--keep)"
-    story.say(f"Nothing is installed or sent anywhere; the folder is {kept}.")
+    folder = f"{kept.path} is kept" if kept else "the folder is removed at the end (--keep)"
+    story.say(f"Nothing is installed or sent anywhere; {folder}.")
     for bad in found.bad:
         story.say(f"{found.path}, line {bad.line}: {bad.problem}; left out")
     if found.left_over:
@@ -188,7 +188,7 @@ def _introduce(story: Story, options: Wanted, found: OrderFile, *, seed: int, ki
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """SIGINT, SIGTERM and SIGHUP are noted, to be seen between two steps; a second one is not awaited."""
+    """SIGINT, SIGTERM and SIGHUP are noted, to be seen between two steps: nothing is left half done."""
     noted: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:

@@ -61,5 +61,5 @@ class Pace:
     """After so long the demonstration gives up and says what was missing."""
 
 
-SLOW = Pace(lease_s=2.0, bank_s=0.75, repeat_s=0.12, poison_s=6.0, progress_s=5.0, limit_s=240.0)
-FAST = Pace(lease_s=1.0, bank_s=0.06, repeat_s=0.005, poison_s=0.2, progress_s=2.0, limit_s=120.0)
+SLOW = Pace(lease_s=2.0, bank_s=1.0, repeat_s=0.15, poison_s=6.0, progress_s=5.0, limit_s=240.0)
+FAST = Pace(lease_s=1.0, bank_s=0.06, repeat_s=0.005, poison_s=0.2, progress_s=2.0, limit_s=180.0)

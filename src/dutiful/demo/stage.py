@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..model.errors import InvalidOption
 from .bank import Bank
 from .crew import Crew, environment
 from .lanes import DutifulLane, Lane, NaiveLane
@@ -24,14 +25,21 @@ REMOVALS_MAX = 5
 
 
 class Stage:
-    """Set up by ``with``; at its end no process is left, and the folder is gone unless it is kept."""
+    """Set up by ``with``; at its end no process is left, and the folder is gone unless it is kept.
+
+    Raises InvalidOption where no folder can be made.
+    """
 
     def __init__(self, orders: Sequence[Order], settings: Settings, *, keep: bool) -> None:
         self._orders, self._settings, self._keep = orders, settings, keep
         self.count = len(orders)
 
     def __enter__(self) -> Stage:
-        self.folder = Folder(Path(tempfile.mkdtemp(prefix="dutiful-demo-")).resolve())
+        try:
+            self.folder = Folder(Path(tempfile.mkdtemp(prefix="dutiful-demo-")).resolve())
+        except OSError as error:
+            what = f"No temporary folder can be made: {error.strerror or error}."
+            raise InvalidOption(what, hint="Set TMPDIR to a folder that can be written.") from None
         self.lanes: list[Lane] = []
         self._running: list[Crew] = []
         self._producer: subprocess.Popen[bytes] | None = None
