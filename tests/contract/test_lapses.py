@@ -226,6 +226,17 @@ def test_a_worker_that_left_leaves_no_suspects(world: World) -> None:
     assert lease.attempt == 1
 
 
+def test_a_child_that_left_is_no_loss_however_often(world: World) -> None:
+    """A long job that runs alone, and is cut short by one deploy after the other."""
+    job = suspect(world)
+    for _ in range(LOSSES_MAX + CRASHES_MAX + 1):
+        child, _ = alone(world)
+        world.run(workers.leave(child))
+    row = world.row(job)
+    assert (row["state"], row["losses"], row["crashes"], row["attempt"]) == ("ready", 0, 0, 0)
+    assert row["suspect"], "what is known of it is as before"
+
+
 def test_leaving_takes_back_only_what_the_worker_held(store_world: World) -> None:
     world = store_world
     mine, others = world.keyed(), world.keyed()

@@ -36,13 +36,14 @@ RETURNING w.id, w.host, w.file
 -- name: lapse_jobs
 -- Takes back running jobs of workers that are gone or have no row. A lapse in company charges nobody
 -- and makes each begun job a suspect; alone and reported by its parent (or lost too often) it is a
--- crash, and the last one of the budget makes the job dead. :recorded are workers whose record of
+-- crash, and the last one of the budget makes the job dead; who left took nothing down. :recorded are workers whose record of
 -- begun jobs could be read, :begun the jobs in them: the others of those workers had not begun.
 -- :only is one worker, or null for all. A run is taken back by its token: a row that was lapsed and
 -- claimed again while this statement waited for it is another worker's, whom it has not looked at.
 WITH held AS MATERIALIZED (
-    SELECT j.id, j.token, w.alone IS TRUE AND (w.gone_how = 'reported' OR j.losses >= 10) AS charged,
-           w.alone IS TRUE AS alone, w.gone_how IS DISTINCT FROM 'left' AND NOT coalesce(
+    SELECT j.id, j.token, w.gone_how <> 'left' AND w.alone IS TRUE AS alone, w.gone_how <> 'left' AND
+           w.alone IS TRUE AND (w.gone_how = 'reported' OR j.losses >= 10) AS charged,
+           w.gone_how IS DISTINCT FROM 'left' AND NOT coalesce(
              j.worker IN (SELECT e.value::bigint FROM jsonb_array_elements_text(:recorded::jsonb) AS e(value))
              AND j.id NOT IN (SELECT e.value::uuid FROM jsonb_array_elements_text(:begun::jsonb) AS e(value)),
              false) AS begun

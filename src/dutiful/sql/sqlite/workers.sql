@@ -25,18 +25,18 @@ RETURNING id, host, file
 -- name: lapse_jobs
 -- Takes back running jobs of workers that are gone or have no row. A lapse in company charges nobody
 -- and makes each begun job a suspect; alone and reported by its parent (or lost too often) it is a
--- crash, and the last one of the budget makes the job dead. :recorded are workers whose record of
+-- crash, and the last one of the budget makes the job dead; who left took nothing down. :recorded are workers whose record of
 -- begun jobs could be read, :begun the jobs in them: the others of those workers had not begun.
 CREATE TEMP TABLE IF NOT EXISTS dutiful_lost (id TEXT PRIMARY KEY, run_no, attempt, charged, alone, begun, last, place);
 DELETE FROM temp.dutiful_lost;
 INSERT INTO temp.dutiful_lost
 SELECT j.id, j.run_no, j.attempt - 1,
-       coalesce(w.alone AND (w.gone_how = 'reported' OR j.losses >= 10), 0),
-       coalesce(w.alone, 0),
+       coalesce(w.gone_how <> 'left' AND w.alone AND (w.gone_how = 'reported' OR j.losses >= 10), 0),
+       coalesce(w.gone_how <> 'left' AND w.alone, 0),
        coalesce(w.gone_how, '') <> 'left' AND NOT (
          j.worker IN (SELECT e.value FROM json_each(:recorded) AS e)
          AND j.id NOT IN (SELECT e.value FROM json_each(:begun) AS e)),
-       coalesce(w.alone AND (w.gone_how = 'reported' OR j.losses >= 10), 0)
+       coalesce(w.gone_how <> 'left' AND w.alone AND (w.gone_how = 'reported' OR j.losses >= 10), 0)
          AND j.crashes + 1 >= j.crashes_max,
        row_number() OVER (ORDER BY j.ready_seq)
   FROM dutiful.job AS j LEFT JOIN dutiful.worker AS w ON w.id = j.worker
