@@ -253,10 +253,10 @@ def _left(place: Place) -> int:
 
 @on_postgres
 def test_the_heart_beats_through_whatever_bodies_do(place: Place) -> None:
-    blocked = place.enqueue("blocks_the_loop", (0, 3000))
-    spinning = place.enqueue("spins", *((n, 3000) for n in range(3)))
-    place.worker("--concurrency", "3", "--lease", "1s")
-    place.worker("--concurrency", "1", "--lease", "1s", "--queues", "none")  # a reaper
+    blocked = place.enqueue("blocks_the_loop", (0, 6000))
+    spinning = place.enqueue("spins", *((n, 6000) for n in range(3)))
+    place.worker("--concurrency", "3", "--lease", "3s")
+    place.worker("--concurrency", "1", "--lease", "3s", "--queues", "none")  # a reaper
     until(lambda: len(place.said("end")) == 4, "all have ended")
     until(lambda: place.left() == 0, "all are done")
     for id in blocked + spinning:

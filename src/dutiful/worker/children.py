@@ -93,7 +93,8 @@ class Child:
         self.process = None
 
     def _end(self, ending: Ending) -> None:
-        self._pool.worker.settler.put(ending)
+        # The row takes no other job before: if the child died of that one, this one would be charged.
+        self._pool.worker.settler.put_and_wait(ending)
 
     def _report(self, lease: Lease) -> None:
         """The process died by itself: its row is gone, and what it ran alone is charged a crash."""

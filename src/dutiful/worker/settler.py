@@ -39,6 +39,7 @@ class Settler:
         self._worker = worker
         self._on_settled = on_settled
         self._queue: deque[Ending] = deque()
+        self._awaited: dict[str, threading.Event] = {}
         self._changed = threading.Condition(threading.Lock())
         self._waiting = False
         self._stopping = False
@@ -56,6 +57,13 @@ class Settler:
         if self._waiting:
             with self._changed:
                 self._changed.notify()
+
+    def put_and_wait(self, ending: Ending) -> None:
+        """End this run, and return when the store has taken it (or the settler was given up)."""
+        done = self._awaited[ending.token] = threading.Event()
+        self.put(ending)
+        while not done.wait(1.0) and not self._abandon:
+            pass
 
     @property
     def pending(self) -> int:
@@ -128,6 +136,10 @@ class Settler:
                 verb=ending.verb,
             )
         self._on_settled(batch, lost)
+        for ending in batch if self._awaited else ():
+            done = self._awaited.pop(ending.token, None)
+            if done is not None:
+                done.set()
 
     def _read_back(self, batch: list[Ending], lost: list[Ending]) -> list[Ending]:
         """After a commit without an answer: which of these runs are still to be ended."""
