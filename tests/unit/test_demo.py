@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 from collections import Counter
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from dutiful.demo import books
+from dutiful.demo import books, outcome
 from dutiful.demo.bank import Bank, Charge
+from dutiful.demo.crew import Member
 from dutiful.demo.naive import Queue
-from dutiful.demo.orders import ORDERS_MAX, Order, read_orders
-from dutiful.demo.plan import make_plan, orders_needed
+from dutiful.demo.orders import ORDERS_MAX, Order, OrderFile, read_orders
+from dutiful.demo.plan import Crash, make_plan, orders_needed
+from dutiful.demo.points import Report
 from dutiful.demo.story import Story
+from dutiful.demo.watch import Hit
 from dutiful.model.errors import InvalidOption
 
 HEADER = "order_id,customer,amount_cents,currency,placed_at\n"
@@ -174,6 +178,32 @@ def test_it_demonstrates_only_if_c_is_exact_and_the_others_are_not(
     ]
     found = books.shortcomings(*kept)
     assert [text.startswith(complaint) for text in found] == ([True] if complaint else [])
+
+
+@pytest.mark.parametrize(
+    ("refused", "folded", "failure", "complaints"),
+    [
+        (True, 2, "", []),
+        (False, 2, "", ["was not seen refused"]),
+        (True, 1, "", ["folded 1 duplicates"]),
+        (True, 2, "it was not done.", ["it was not done."]),
+    ],
+)
+def test_what_was_seen_counts_beside_the_books(
+    refused: bool, folded: int, failure: str, complaints: list[str]
+) -> None:
+    orders = (order("x"), order("y"))
+    charged = {"A": "x", "B": "xyy", "C": "xy"}
+    charges = [Charge(0, lane, name, 100, "EUR") for lane, names in charged.items() for name in names]
+    hit = Hit(
+        Crash("x", "gap", "stop"), Report("C", "x", "gap", 1, 1), cast(Member, None), 1, 0.0, refused=refused
+    )
+    facts = outcome.Facts(charges, 1, {"A": [], "B": [], "C": [hit]}, 2, folded, "y", 1, {})
+    end = outcome.reckon(OrderFile(Path("orders.csv"), orders, ()), facts, failure)
+    assert [complaint in why for complaint, why in zip(complaints, end.why, strict=True)] == [True] * len(
+        complaints
+    )
+    assert end.ok is not bool(complaints)
 
 
 # The story
