@@ -6,24 +6,27 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.contract.reused import reused_postgres, reused_postgres_url, rows_url
 from tests.contract.world import World, world_at
+
+__all__ = ["reused_postgres", "reused_postgres_url", "rows_url"]
 
 
 @pytest.fixture(params=["run", "arun"])
-def world(store_url: str, request: pytest.FixtureRequest) -> Iterator[World]:
-    with world_at(store_url, request.param) as world:
+def world(rows_url: str, request: pytest.FixtureRequest) -> Iterator[World]:
+    with world_at(rows_url, request.param) as world:
         yield world
 
 
 @pytest.fixture
-def store_world(store_url: str) -> Iterator[World]:
+def store_world(rows_url: str) -> Iterator[World]:
     """On every kind of store, through ``run`` alone."""
-    with world_at(store_url) as world:
+    with world_at(rows_url) as world:
         yield world
 
 
 @pytest.fixture
 def pg_world(postgres_url: str) -> Iterator[World]:
-    """On PostgreSQL alone."""
+    """On PostgreSQL alone, in a database of its own: its schema may be changed."""
     with world_at(postgres_url) as world:
         yield world

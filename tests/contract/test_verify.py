@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,12 +14,19 @@ from dutiful.model.jobs import Lease
 from dutiful.operations import enqueue, people, verify
 from dutiful.operations.verify import Finding
 from tests.contract.stores import APP, new
-from tests.contract.world import World
+from tests.contract.world import World, world_at
 
 numbers = itertools.count(1)
 
 OTHER = "018f0000-0000-7000-8000-000000000000"
 TOKEN = "01234567-89ab-cdef-0123-456789abcdef"
+
+
+@pytest.fixture
+def store_world(store_url: str) -> Iterator[World]:
+    """Of its own: constraints are dropped."""
+    with world_at(store_url) as world:
+        yield world
 
 
 # ── one job of each kind ────────────────────────────────────────────────────────────────────

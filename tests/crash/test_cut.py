@@ -44,8 +44,8 @@ def test_every_operation_has_an_example() -> None:
 
 @pytest.mark.parametrize("twin", ["run", "arun"])
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
-def test_a_cut_leaves_all_or_nothing(store_url: str, name: str, twin: str) -> None:
-    with opened(store_url) as engine:
+def test_a_cut_leaves_all_or_nothing(rows_url: str, name: str, twin: str) -> None:
+    with opened(rows_url) as engine:
         if name == "enqueue.load" and not engine.can_copy:
             pytest.skip("a bulk load is for engines that can COPY")
         world = World(engine)
