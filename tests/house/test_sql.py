@@ -138,7 +138,8 @@ def test_migrations_from_zero_equal_the_schema_on_sqlite(sqlite_url: str) -> Non
         rows = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE name LIKE 'dutiful%'")
         # Comments are kept in the text; "IF NOT EXISTS" and blanks do not matter.
         return sorted(
-            (kind, name, re.sub(r"--[^\n]*|\s|IFNOTEXISTS|main\.", "", sql or "")) for kind, name, sql in rows
+            (kind, name, re.sub(r'--[^\n]*|\s|"|IFNOTEXISTS|main\.', "", sql or ""))
+            for kind, name, sql in rows
         )
 
     fresh = sqlite3.connect(":memory:")

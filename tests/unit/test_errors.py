@@ -12,7 +12,7 @@ import pytest
 from dutiful.model import errors
 from dutiful.model.errors import DutifulError, all_errors
 
-OURS = [kind for kind in all_errors() if kind.__module__ == errors.__name__]
+OURS = [kind for kind in all_errors() if kind.__module__.startswith("dutiful.")]
 
 FIELDS = {
     "task": "app.send",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar, cast
 
 from ..engines.contract import Clock, Engine
@@ -37,12 +37,21 @@ class App:
     """Jobs of one application in one database. Several apps may share a database, told apart by name.
 
     ``url``: ``"sqlite:///jobs.db"`` or ``"postgresql://user@host/database"``; no connection is made
-    before it is needed. ``keep`` is how long finished jobs stay in the history; ``release`` names
-    the deployed version, for people. Raises InvalidTask, InvalidUrl, DriverMissing.
+    before it is needed. ``databases`` are others in which exactly_once tasks may do their work, by
+    name: their ledger is there (dutiful migrate --ledger URL). ``keep`` is how long finished jobs stay
+    in the history; ``release`` names the deployed version, for people. Raises InvalidTask, InvalidUrl,
+    DriverMissing.
     """
 
     def __init__(
-        self, name: str, url: str, *, keep: Duration = KEEP, release: str = "", clock: Clock | None = None
+        self,
+        name: str,
+        url: str,
+        *,
+        databases: Mapping[str, str] | None = None,
+        keep: Duration = KEEP,
+        release: str = "",
+        clock: Clock | None = None,
     ) -> None:
         if not isinstance(name, str) or not name or len(name) > 100 or not name.isprintable():
             raise InvalidTask(f"{name!r} is no name for an app: printable text of 1 to 100 characters.")
@@ -61,7 +70,11 @@ class App:
         self._clock = clock
         self._engine: Engine | None = None
         self._lock = threading.Lock()
-        open_engine(url, clock=clock)  # says at once what is wrong with the URL
+        self.databases = dict(databases or {})
+        """Other databases to work in, by name."""
+        for one in (url, *self.databases.values()):
+            open_engine(one, clock=clock)  # says at once what is wrong with the URL
+        self._others: dict[str, Engine] = {}
 
     @property
     def engine(self) -> Engine:
@@ -71,6 +84,15 @@ class App:
                 if self._engine is None:
                     self._engine = open_engine(self.url, clock=self._clock)
         return self._engine
+
+    def engine_of(self, database: str | None) -> Engine:
+        """The engine of one of ``databases``; None is the queue's own."""
+        if database is None:
+            return self.engine
+        with self._lock:
+            if database not in self._others:
+                self._others[database] = open_engine(self.databases[database], clock=self._clock)
+            return self._others[database]
 
     # ── declaring ───────────────────────────────────────────────────────────────────────────
 
@@ -89,6 +111,7 @@ class App:
         version: int = 1,
         isolation: Isolation = "thread",
         delivery: Delivery = "at_least_once",
+        database: str | None = None,
         aliases: Iterable[str] = (),
         owner: str = "",
         tags: Iterable[str] = (),
@@ -102,6 +125,8 @@ class App:
         kill their worker, apart from that. ``timeout`` bounds one attempt. ``version`` is that of the
         arguments: an older worker leaves newer jobs alone. ``isolation="process"`` runs the body in a
         child process, which can be killed. ``aliases`` are names that waiting jobs may still carry.
+        ``delivery`` is what is promised of the body's work (see the guide on deliveries); ``database``
+        names the one of ``App(databases=…)`` in which an exactly_once task works, if not the queue's own.
         Raises a DeclarationError.
         """
         policy_fields: dict[str, Any] = {
@@ -115,6 +140,7 @@ class App:
             "version": version,
             "isolation": isolation,
             "delivery": delivery,
+            "database": self._known_database(database),
             "aliases": tuple(aliases),
             "owner": owner,
             "tags": tuple(tags),
@@ -128,6 +154,14 @@ class App:
             return task
 
         return declare
+
+    def _known_database(self, name: str | None) -> str | None:
+        if name is not None and name not in self.databases:
+            raise InvalidTask(
+                f"App {self.name!r} has no database {name!r}{near(name, self.databases)}.",
+                hint=f'Name it: App(…, databases={{"{name}": "postgresql://…"}}).',
+            )
+        return name
 
     def _add(self, task: Task[..., Any]) -> None:
         for known in (task.name, *task.policy.aliases):
@@ -281,8 +315,8 @@ class App:
 
     def close(self) -> None:
         """Close the connections; the app opens new ones if it is used again."""
-        if self._engine is not None:
-            self._engine.close()
+        for engine in filter(None, (self._engine, *self._others.values())):
+            engine.close()
 
     def __repr__(self) -> str:
         return f"<App {self.name!r}, {len(self.tasks)} tasks>"

@@ -1,11 +1,27 @@
-"""What a task's body is given of its own run: who it is, and whether it still owns its job."""
+"""What a task's body is given of its own run: who it is, what it may do, and whether it owns its job."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from ..model.errors import LeaseLost
+from ..model.errors import LeaseLost, WrongDelivery
 from ..model.keys import effect_key
+
+if TYPE_CHECKING:
+    from .transactions import AsyncTransaction, Transaction
+
+
+class Means(Protocol):
+    """What a worker gives a run beyond its names; a run made for a test has none."""
+
+    def transaction(self) -> Transaction:
+        """The run's transaction, opened now unless it is open."""
+        ...
+
+    async def atransaction(self) -> AsyncTransaction:
+        """The same for an async body."""
+        ...
 
 
 class Run:
@@ -17,9 +33,18 @@ class Run:
 
     given: ClassVar[Run]
 
-    __slots__ = ("_over", "attempt", "duty_key", "job_id", "run_no", "task")
+    __slots__ = ("_means", "_over", "attempt", "duty_key", "job_id", "run_no", "task")
 
-    def __init__(self, *, job_id: str, task: str, run_no: int, attempt: int, duty_key: str | None) -> None:
+    def __init__(
+        self,
+        *,
+        job_id: str,
+        task: str,
+        run_no: int,
+        attempt: int,
+        duty_key: str | None,
+        means: Means | None = None,
+    ) -> None:
         self.job_id = job_id
         self.task = task
         self.run_no = run_no
@@ -29,13 +54,33 @@ class Run:
         self.duty_key = duty_key
         """The business key by ``once=``, None where the task declares none."""
         self._over = False
+        self._means = means
 
     def key(self, name: str) -> str:
         """An idempotency key for one call to the world outside: the same in every run of this duty.
 
         32 hexadecimal characters. Send it with the call, so that its receiver can refuse a repeat.
         """
-        return effect_key(self.task, self.duty_key if self.duty_key is not None else self.job_id, name)
+        return effect_key(self.task, self.duty, name)
+
+    @property
+    def duty(self) -> str:
+        """What names the duty: the business key, or where none is declared the job's id."""
+        return self.duty_key if self.duty_key is not None else self.job_id
+
+    def transaction(self) -> RunTransaction:
+        """Open the transaction of an exactly_once run late: ``with run.transaction() as tx:``.
+
+        (``async with`` in an async body.) Leaving the block commits nothing: the body's return does,
+        with the ledger and the job's completion; what it raises takes all back. A second call gives
+        the same transaction. Raises WrongDelivery for other deliveries.
+        """
+        if self._means is None:
+            raise WrongDelivery(
+                f"{self.task}: this run has no transaction.",
+                hint='Declare delivery="exactly_once", and let a worker (or testing.run_all) run it.',
+            )
+        return RunTransaction(self._means)
 
     @property
     def over(self) -> bool:
@@ -49,6 +94,29 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run {self.run_no} of job {self.job_id} ({self.task}), attempt {self.attempt}>"
+
+
+class RunTransaction(
+    AbstractContextManager["Transaction", None], AbstractAsyncContextManager["AsyncTransaction", None]
+):
+    """The block of :meth:`Run.transaction`; what it raises goes on, and takes the run's work back."""
+
+    __slots__ = ("_means",)
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+
+    def __enter__(self) -> Transaction:
+        return self._means.transaction()
+
+    def __exit__(self, *raised: Any) -> None:
+        return None
+
+    async def __aenter__(self) -> AsyncTransaction:
+        return await self._means.atransaction()
+
+    async def __aexit__(self, *raised: Any) -> None:
+        return None
 
 
 Run.given = Run(job_id="", task="", run_no=0, attempt=0, duty_key=None)

@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, get_args
 
 from ..model.durations import Duration, microseconds
-from ..model.errors import InvalidOption, InvalidTask, NotBuilt
+from ..model.errors import InvalidOption, InvalidTask
 from ..model.ids import make_id, parse_id
 from ..model.jobs import CRASHES_MAX, NewJob, OnDuplicate
 from ..model.keys import Template, checked_key
@@ -19,6 +19,7 @@ from ..model.payload import Codec
 from ..model.retry import Retry
 from .handle import Handle
 from .running import Run
+from .transactions import AsyncTransaction, Transaction
 
 if TYPE_CHECKING:
     from .app import App
@@ -48,6 +49,7 @@ class Policy:
     version: int = 1
     isolation: Isolation = "thread"
     delivery: Delivery = "at_least_once"
+    database: str | None = None
     aliases: tuple[str, ...] = ()
     owner: str = ""
     tags: tuple[str, ...] = ()
@@ -65,16 +67,13 @@ class Policy:
                 raise InvalidTask(f"{self.name}: {what}={value!r} is no whole number from {least} on.")
         if self.isolation not in ("thread", "process"):
             raise InvalidTask(f"{self.name}: isolation is thread or process, not {self.isolation!r}.")
-        if self.delivery in ("exactly_once", "at_most_once"):
-            raise NotBuilt(
-                f"{self.name}: delivery={self.delivery!r} is not built yet in this version.",
-                hint='Leave delivery= away for "at_least_once", and make the body safe to repeat.',
-            )
-        if self.delivery != "at_least_once":
+        if self.delivery not in get_args(Delivery):
             raise InvalidTask(
                 f"{self.name}: delivery is at_least_once, exactly_once or at_most_once, "
                 f"not {self.delivery!r}."
             )
+        if self.database is not None and self.delivery != "exactly_once":
+            raise InvalidTask(f"{self.name}: database= is where an exactly_once task works; {self.delivery}.")
 
 
 class Task(Generic[P, R]):
@@ -90,11 +89,28 @@ class Task(Generic[P, R]):
         self.policy = policy
         self.name = policy.name
         self.is_async = inspect.iscoroutinefunction(function)
-        self.codec = Codec.of(function, policy.name, (Run,), names=names)
+        self.codec = Codec.of(function, policy.name, (Run, Transaction, AsyncTransaction), names=names)
         self.once = None if once is None else Template.parse(once, self.codec.parameters)
         functools.update_wrapper(self, function)
+        self._check_transaction()
         if policy.isolation == "process" and self.is_async:
             raise InvalidTask(f"{policy.name}: isolation='process' is for plain functions, not async ones.")
+
+    def _check_transaction(self) -> None:
+        wanted = AsyncTransaction if self.is_async else Transaction
+        for name, kind in self.codec.injected.items():
+            if kind is Run:
+                continue
+            if self.policy.delivery != "exactly_once":
+                raise InvalidTask(
+                    f"{self.name}: {name} is a {kind.__name__}, which only exactly_once tasks are given.",
+                    hint='Declare it: @app.task(delivery="exactly_once").',
+                )
+            if kind is not wanted:
+                raise InvalidTask(
+                    f"{self.name} is {'an async' if self.is_async else 'a plain'} function, so its"
+                    f" {name} is a {wanted.__name__}, not a {kind.__name__}."
+                )
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)

@@ -30,16 +30,25 @@
     │   ├── SchemaTooNew
     │   ├── TwoSqliteBuilds         one file, one process, two SQLite libraries
     │   ├── NetworkFileSystem
-    │   └── UsedAfterFork
+    │   ├── UsedAfterFork
+    │   └── LedgerMissing           a database to work in has no ledger
     ├── RunError                    a run and its result                        DE4xx
     │   ├── LeaseLost               another run owns the job now
     │   ├── TimedOut                the task's own timeout
     │   ├── ResultNotReady          handle.result(timeout) waited in vain
-    │   └── JobFailed               handle.result() of a job that did not end well
+    │   ├── JobFailed               handle.result() of a job that did not end well
+    │   ├── InsideTransaction       a call outside, while the run's transaction is open
+    │   ├── WorkRolledBack          the body took its work back, and returned
+    │   ├── WorkNotFinished         the body tried to commit by itself
+    │   ├── WrongDelivery           the task's delivery has no such thing
+    │   ├── EffectRefused           the other side said no, for good
+    │   ├── EffectUnknown           nobody knows whether the call was applied
+    │   └── EffectChanged           an open effect was called with another request
     └── StateError                  a person's verb was refused; nothing changed DE5xx
         ├── JobNotFound
         ├── WrongState              the job is not in a state that allows the verb
-        └── DutyTaken               another job holds the duty now
+        ├── DutyTaken               another job holds the duty now
+        └── NotProven               nothing shows that the old run is dead
 
 ``code`` names an error for good (``dutiful explain DE201``); ``hint`` says what to type.
 """
@@ -48,37 +57,77 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .error_root import DutifulError
+from .run_errors import (
+    DutyTaken,
+    EffectChanged,
+    EffectRefused,
+    EffectUnknown,
+    InsideTransaction,
+    JobFailed,
+    JobNotFound,
+    LeaseLost,
+    NotProven,
+    ResultNotReady,
+    RunError,
+    StateError,
+    TimedOut,
+    WorkNotFinished,
+    WorkRolledBack,
+    WrongDelivery,
+    WrongState,
+)
 
-class DutifulError(Exception):
-    """The root: ``except DutifulError`` catches all that dutiful raises by itself."""
-
-    code = "DE000"
-    hint = ""
-
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        if hint is not None:
-            self.hint = hint
-
-    @property
-    def message(self) -> str:
-        """The one sentence, without code and hint."""
-        return str(self.args[0]) if self.args else ""
-
-    def __str__(self) -> str:
-        return f"{self.message}\n  {self.hint}" if self.hint else self.message
-
-    def __reduce__(self) -> tuple[object, ...]:
-        # Errors cross process borders (isolation="process"); keyword-only fields would not.
-        return (_rebuild, (type(self), self.args, self.__dict__))
-
-
-def _rebuild(kind: type[DutifulError], args: tuple[object, ...], fields: dict[str, object]) -> DutifulError:
-    error = kind.__new__(kind)
-    error.args = args
-    error.__dict__.update(fields)
-    return error
-
+__all__ = [
+    "AppNotFound",
+    "CommitUnknown",
+    "DeclarationError",
+    "DriverMissing",
+    "DutifulError",
+    "DutyTaken",
+    "EffectChanged",
+    "EffectRefused",
+    "EffectUnknown",
+    "EnqueueError",
+    "InsideTransaction",
+    "InvalidDuration",
+    "InvalidOption",
+    "InvalidTask",
+    "InvalidTemplate",
+    "InvalidUrl",
+    "JobFailed",
+    "JobNotFound",
+    "KeyReused",
+    "LeaseLost",
+    "LedgerMissing",
+    "NetworkFileSystem",
+    "NotBuilt",
+    "NotInTransaction",
+    "NotProven",
+    "PayloadTooLarge",
+    "ResultNotReady",
+    "RunError",
+    "SchemaMissing",
+    "SchemaTooNew",
+    "SchemaTooOld",
+    "StateError",
+    "StoreBusy",
+    "StoreError",
+    "StoreFull",
+    "StoreReadOnly",
+    "StoreUnreachable",
+    "TimedOut",
+    "TwoSqliteBuilds",
+    "UnknownTask",
+    "UnsupportedConnection",
+    "UsedAfterFork",
+    "WorkNotFinished",
+    "WorkRolledBack",
+    "WrongArgument",
+    "WrongDelivery",
+    "WrongState",
+    "all_errors",
+]
 
 # ── declarations ────────────────────────────────────────────────────────────────────────────
 
@@ -296,80 +345,11 @@ class UsedAfterFork(StoreError):
     hint = "Create the App after the fork, or start the child with the spawn method."
 
 
-# ── runs ────────────────────────────────────────────────────────────────────────────────────
+class LedgerMissing(StoreError):
+    """The database that a task or ``once()`` works in has no ledger."""
 
-
-class RunError(DutifulError):
-    """Something about a run or its result."""
-
-    code = "DE400"
-
-
-class LeaseLost(RunError):
-    """Another run owns the job now. Stop the task; whatever it still writes is refused."""
-
-    code = "DE401"
-    hint = "If this is frequent, raise the worker's lease above its longest pause."
-
-    def __init__(self, *, job_id: str, run_no: int) -> None:
-        self.job_id, self.run_no = job_id, run_no
-        super().__init__(f"run {run_no} of job {job_id} is over: another run owns it")
-
-
-class TimedOut(RunError):
-    """The task ran longer than its own ``timeout=``."""
-
-    code = "DE402"
-    hint = 'Give the task more time (timeout="5m"), or make it do less in one job.'
-
-
-class ResultNotReady(RunError):
-    """The job had not ended when the wait was over. It goes on."""
-
-    code = "DE403"
-
-
-class JobFailed(RunError):
-    """The job ended without a result: dead, cancelled, skipped or given up."""
-
-    code = "DE404"
-
-
-# ── people's verbs ──────────────────────────────────────────────────────────────────────────
-
-
-class StateError(DutifulError):
-    """A person's verb was refused. Nothing changed."""
-
-    code = "DE500"
-
-
-class JobNotFound(StateError):
-    """No job of this id is live, dead or in the history."""
-
-    code = "DE501"
-    hint = "Finished jobs leave the history after 7 days. Search: dutiful job list --help"
-
-
-class WrongState(StateError):
-    """The job is not in a state that allows the verb; it may have changed since it was seen."""
-
-    code = "DE502"
-
-    def __init__(self, verb: str, job_id: str, state: str, allowed: str) -> None:
-        self.verb, self.job_id, self.state = verb, job_id, state
-        super().__init__(f"Cannot {verb} job {job_id}: it is {state}, and {verb} needs it to be {allowed}.")
-
-
-class DutyTaken(StateError):
-    """Another job holds this job's duty, so it cannot come back to life."""
-
-    code = "DE503"
-    hint = "The other job does the same work; look at it first: dutiful job show ID"
-
-    def __init__(self, verb: str, job_id: str, holder: str) -> None:
-        self.verb, self.job_id, self.holder = verb, job_id, holder
-        super().__init__(f"Cannot {verb} job {job_id}: job {holder} holds its duty now.")
+    code = "DE316"
+    hint = "Make it: dutiful migrate --ledger URL"
 
 
 def all_errors(root: type[DutifulError] = DutifulError) -> Iterator[type[DutifulError]]:

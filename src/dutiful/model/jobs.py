@@ -87,9 +87,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ends. Which fields count depends on ``verb``; every one is fenced by the token."""
+    """How a run ends. Which fields count depends on ``verb``; every one is fenced by the token.
 
-    verb: Literal["complete", "fail", "bury", "snooze", "release"]
+    ``committed`` and ``lost`` are over already (by the run's own transaction, or by another's): the
+    store is not asked. ``reason`` says why a job is buried or in doubt; ``same_as`` which job did the
+    duty that this one duplicates; ``started``: an at_most_once body had begun, for good.
+    """
+
+    verb: Literal["complete", "duplicate", "fail", "bury", "snooze", "release", "doubt", "committed", "lost"]
     job_id: str
     token: str
     run_no: int
@@ -99,6 +104,8 @@ class Ending:
     failure: Failure | None = None
     begun: bool = True
     charged: bool = True
+    same_as: str | None = None
+    started: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,15 +59,20 @@ CREATE TABLE dutiful.job (
     task         text NOT NULL,
     key          text,
     args         bytea NOT NULL,
+    doubt_at     bigint,
+    doubt        text,
     CONSTRAINT job_state CHECK (state IN ('ready', 'running', 'in_doubt')),
     CONSTRAINT job_token CHECK ((state = 'running') = (token IS NOT NULL)),
     CONSTRAINT job_worker CHECK ((token IS NULL) = (worker IS NULL)),
-    CONSTRAINT job_numbers CHECK (attempt BETWEEN 0 AND run_no)
+    CONSTRAINT job_numbers CHECK (attempt BETWEEN 0 AND run_no),
+    CONSTRAINT job_doubt CHECK
+        ((state = 'in_doubt') = (doubt_at IS NOT NULL) AND (doubt_at IS NULL) = (doubt IS NULL))
 ) WITH (fillfactor = 40, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05);
 
 CREATE INDEX job_ready ON dutiful.job (lane, ready_seq) WHERE ready_seq IS NOT NULL;
 CREATE INDEX job_waiting ON dutiful.job (run_at) WHERE ready_seq IS NULL AND gate IS NULL;
 CREATE INDEX job_suspect ON dutiful.job (ready_seq) WHERE suspect;
+CREATE INDEX job_doubt ON dutiful.job (doubt_at) WHERE doubt_at IS NOT NULL;
 
 -- Jobs that gave up. Never pruned: a person, or a lookup, takes them out.
 CREATE TABLE dutiful.dead (
@@ -122,6 +127,8 @@ CREATE TABLE dutiful.history (
     key          text,
     args         bytea NOT NULL,
     result       bytea,
+    reason       text,
+    doubt        text,
     PRIMARY KEY (id, finished_at),
     CONSTRAINT history_state CHECK (state IN ('done', 'cancelled')),
     CONSTRAINT history_outcome CHECK
@@ -183,7 +190,7 @@ CREATE TABLE dutiful.worker (
     tasks       text NOT NULL,
     marks       text NOT NULL DEFAULT '{}',
     CONSTRAINT worker_gone CHECK ((gone_at IS NULL) = (gone_how IS NULL)),
-    CONSTRAINT worker_how CHECK (gone_how IN ('left', 'lapsed', 'reported'))
+    CONSTRAINT worker_how CHECK (gone_how IN ('left', 'lapsed', 'reported', 'died'))
 ) WITH (fillfactor = 50);
 
 CREATE INDEX worker_unreaped ON dutiful.worker (id) WHERE reaped_at IS NULL;
@@ -208,6 +215,74 @@ CREATE TABLE dutiful.audit (
 );
 
 CREATE INDEX audit_subject ON dutiful.audit (subject, id);
+
+-- What was done, begun or used up, in the transaction that did it; its key makes the work once. Also in
+-- databases that hold no jobs (dutiful migrate --ledger). kind: "work" (exactly_once), "start" (at_most_once)
+-- or "once" (dutiful.once, which names no run). No row is ever changed after its transaction.
+CREATE TABLE dutiful.ledger (
+    app    text NOT NULL,
+    task   text NOT NULL,
+    key    text NOT NULL,
+    epoch  integer NOT NULL,
+    kind   text NOT NULL,
+    at     bigint NOT NULL,
+    run_no integer,
+    job_id uuid,
+    token  uuid,
+    result bytea,
+    PRIMARY KEY (app, task, key, epoch),
+    CONSTRAINT ledger_kind CHECK (kind IN ('work', 'start', 'once')),
+    CONSTRAINT ledger_run CHECK ((kind = 'once') = (token IS NULL))
+);
+
+-- Work commits only if its run has settled it: the mark dies with the transaction, or with a ROLLBACK TO.
+-- A stray COMMIT, and a run that is over, keep nothing. Reads no table.
+CREATE FUNCTION dutiful.ledger_settled() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_catalog.strpos(coalesce(pg_catalog.current_setting('dutiful.settled', true), ''), NEW.token::text) = 0 THEN
+        RAISE EXCEPTION 'the work of job % cannot be committed yet: dutiful commits it when the body has returned', NEW.job_id
+              USING ERRCODE = 'DU001';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER ledger_settled AFTER INSERT ON dutiful.ledger
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.kind = 'work')
+    EXECUTE FUNCTION dutiful.ledger_settled();
+
+CREATE INDEX ledger_at ON dutiful.ledger USING brin (at);
+
+-- One call to the world outside: named by duty and name, its key the same for every run, job and epoch.
+-- "intended" is committed before the call, so that no call is ever unknown to us; asked_at is when the
+-- provider may first have seen the key.
+CREATE TABLE dutiful.effect (
+    app          text NOT NULL,
+    task         text NOT NULL,
+    duty         text NOT NULL,
+    name         text NOT NULL,
+    key          text NOT NULL,
+    state        text NOT NULL,
+    run_no       integer NOT NULL,
+    tries        integer NOT NULL DEFAULT 1,
+    job_id       uuid NOT NULL,
+    token        uuid NOT NULL,
+    worker       bigint,
+    asked_at     bigint NOT NULL,
+    sent_at      bigint NOT NULL,
+    settled_at   bigint,
+    remembered   bigint,
+    margin       bigint NOT NULL,
+    request_hash text NOT NULL,
+    settled_by   text,
+    error        text,
+    result       bytea,
+    PRIMARY KEY (app, task, duty, name),
+    CONSTRAINT effect_state CHECK (state IN ('intended', 'done', 'refused')),
+    CONSTRAINT effect_settled CHECK ((state = 'intended') = (settled_at IS NULL))
+);
+
+CREATE INDEX effect_open ON dutiful.effect (sent_at) WHERE state = 'intended';
 
 -- Makes the partitions of the history for today and the days to come. Attaching takes no lock on
 -- the whole history that would stop readers or writers; a day that lies already in the default

@@ -60,6 +60,9 @@ CREATE TABLE dutiful_job (
     task         text NOT NULL,
     key          text,
     args         blob NOT NULL,
+    doubt_at     integer,
+    doubt        text CONSTRAINT job_doubt CHECK
+        ((state = 'in_doubt') = (doubt_at IS NOT NULL) AND (doubt_at IS NULL) = (doubt IS NULL)),
     CONSTRAINT job_state CHECK (state IN ('ready', 'running', 'in_doubt')),
     CONSTRAINT job_token CHECK ((state = 'running') = (token IS NOT NULL)),
     CONSTRAINT job_worker CHECK ((token IS NULL) = (worker IS NULL)),
@@ -69,6 +72,7 @@ CREATE TABLE dutiful_job (
 CREATE INDEX dutiful_job_ready ON dutiful_job (lane, ready_seq) WHERE ready_seq IS NOT NULL;
 CREATE INDEX dutiful_job_waiting ON dutiful_job (run_at) WHERE ready_seq IS NULL AND gate IS NULL;
 CREATE INDEX dutiful_job_suspect ON dutiful_job (ready_seq) WHERE suspect;
+CREATE INDEX dutiful_job_doubt ON dutiful_job (doubt_at) WHERE doubt_at IS NOT NULL;
 
 -- Jobs that gave up. Never pruned: a person, or a lookup, takes them out.
 CREATE TABLE dutiful_dead (
@@ -123,6 +127,8 @@ CREATE TABLE dutiful_history (
     key          text,
     args         blob NOT NULL,
     result       blob,
+    reason       text,
+    doubt        text,
     PRIMARY KEY (id, finished_at),
     CONSTRAINT history_state CHECK (state IN ('done', 'cancelled')),
     CONSTRAINT history_outcome CHECK
@@ -184,7 +190,7 @@ CREATE TABLE dutiful_worker (
     tasks       text NOT NULL,
     marks       text NOT NULL DEFAULT '{}',
     CONSTRAINT worker_gone CHECK ((gone_at IS NULL) = (gone_how IS NULL)),
-    CONSTRAINT worker_how CHECK (gone_how IN ('left', 'lapsed', 'reported'))
+    CONSTRAINT worker_how CHECK (gone_how IN ('left', 'lapsed', 'reported', 'died'))
 );
 
 CREATE INDEX dutiful_worker_unreaped ON dutiful_worker (id) WHERE reaped_at IS NULL;
@@ -209,3 +215,53 @@ CREATE TABLE dutiful_audit (
 );
 
 CREATE INDEX dutiful_audit_subject ON dutiful_audit (subject, id);
+
+-- What was done, begun or used up, in the transaction that did it; its key makes the work once. Also in
+-- databases that hold no jobs (dutiful migrate --ledger). kind: "work" (exactly_once), "start" (at_most_once)
+-- or "once" (dutiful.once, which names no run). No row is ever changed after its transaction.
+CREATE TABLE dutiful_ledger (
+    app    text NOT NULL,
+    task   text NOT NULL,
+    key    text NOT NULL,
+    epoch  integer NOT NULL,
+    kind   text NOT NULL,
+    at     integer NOT NULL,
+    run_no integer,
+    job_id text,
+    token  text,
+    result blob,
+    PRIMARY KEY (app, task, key, epoch),
+    CONSTRAINT ledger_kind CHECK (kind IN ('work', 'start', 'once')),
+    CONSTRAINT ledger_run CHECK ((kind = 'once') = (token IS NULL))
+) WITHOUT ROWID;
+
+-- One call to the world outside: named by duty and name, its key the same for every run, job and epoch.
+-- "intended" is committed before the call, so that no call is ever unknown to us; asked_at is when the
+-- provider may first have seen the key.
+CREATE TABLE dutiful_effect (
+    app          text NOT NULL,
+    task         text NOT NULL,
+    duty         text NOT NULL,
+    name         text NOT NULL,
+    key          text NOT NULL,
+    state        text NOT NULL,
+    run_no       integer NOT NULL,
+    tries        integer NOT NULL DEFAULT 1,
+    job_id       text NOT NULL,
+    token        text NOT NULL,
+    worker       integer,
+    asked_at     integer NOT NULL,
+    sent_at      integer NOT NULL,
+    settled_at   integer,
+    remembered   integer,
+    margin       integer NOT NULL,
+    request_hash text NOT NULL,
+    settled_by   text,
+    error        text,
+    result       blob,
+    PRIMARY KEY (app, task, duty, name),
+    CONSTRAINT effect_state CHECK (state IN ('intended', 'done', 'refused')),
+    CONSTRAINT effect_settled CHECK ((state = 'intended') = (settled_at IS NULL))
+) WITHOUT ROWID;
+
+CREATE INDEX dutiful_effect_open ON dutiful_effect (sent_at) WHERE state = 'intended';

@@ -1,0 +1,99 @@
+"""The transaction that an exactly_once body works in: what it writes there is kept once, or not at all.
+
+It stands on the connection that dutiful opened, and never commits: that is done when the body has
+returned, together with the ledger and the job's completion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..sql import EngineName, pieces
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.orm import Session
+
+Parameters = Mapping[str, Any] | Sequence[Any] | None
+
+
+class Work(Protocol):
+    """An open transaction of a run, as the engines give it."""
+
+    engine_name: EngineName
+    raw: Any
+    """The driver's connection."""
+    style: str
+    """The driver's parameter style: "pyformat" or "named"."""
+
+    def session(self) -> Any: ...
+
+
+class Transaction:
+    """What ``tx: Transaction`` is given in an exactly_once task that is a plain function.
+
+    ``connection`` is the driver's own (psycopg, sqlite3 or apsw), with the transaction begun.
+    """
+
+    __slots__ = ("_work", "connection")
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self.connection: Any = work.raw
+
+    def execute(self, sql: str, params: Parameters = None) -> Any:
+        """Execute one statement; returns the driver's cursor.
+
+        With a mapping, parameters are written ``:name`` on every database; with a sequence, in the
+        driver's own way. A statement that ends the transaction is refused.
+        """
+        return self.connection.execute(*statement(sql, params, self._work.style))
+
+    def session(self) -> Session:
+        """A SQLAlchemy session in this transaction; its ``commit()`` ends a savepoint and no more.
+
+        The same one for the whole run. Flushed before the work is committed. Raises
+        UnsupportedConnection where SQLAlchemy has no dialect for the driver (apsw).
+        """
+        return self._work.session()  # type: ignore[no-any-return]
+
+
+class AsyncTransaction:
+    """What ``tx: AsyncTransaction`` is given in an exactly_once task that is an async function.
+
+    ``connection`` is psycopg's async one. On SQLite it is a plain ``sqlite3`` (or apsw) connection,
+    for SQLite has no other kind: its own methods are not awaited, :meth:`execute` is.
+    """
+
+    __slots__ = ("_work", "connection")
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self.connection: Any = work.raw
+
+    async def execute(self, sql: str, params: Parameters = None) -> Any:
+        """Execute one statement; returns the driver's cursor, see :meth:`Transaction.execute`."""
+        cursor = self.connection.execute(*statement(sql, params, self._work.style))
+        return await cursor if self._work.engine_name == "postgres" else cursor
+
+    def session(self) -> AsyncSession:
+        """A SQLAlchemy ``AsyncSession`` in this transaction, see :meth:`Transaction.session`."""
+        return self._work.session()  # type: ignore[no-any-return]
+
+
+def statement(sql: str, params: Parameters, style: str) -> tuple[Any, ...]:
+    """The arguments of the driver's ``execute``, with ``:name`` in the driver's own style."""
+    if params is None:
+        return (sql,)
+    if not isinstance(params, Mapping) or style == "named":
+        return sql, params
+    text = ""
+    for literal, name in pieces(sql):
+        text += literal.replace("%", "%%") + ("" if name is None else f"%({name})s")
+    return text, params
+
+
+open_work: ContextVar[Work | None] = ContextVar("dutiful_open_work", default=None)
+"""The transaction that the running body has open, if it has: enqueues join it, calls outside are refused."""

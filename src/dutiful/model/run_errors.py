@@ -1,0 +1,134 @@
+"""The errors of runs and their results, and of people's verbs; the whole tree is in :mod:`.errors`."""
+
+from __future__ import annotations
+
+from .error_root import DutifulError
+
+# ── runs ────────────────────────────────────────────────────────────────────────────────────
+
+
+class RunError(DutifulError):
+    """Something about a run or its result."""
+
+    code = "DE400"
+
+
+class LeaseLost(RunError):
+    """Another run owns the job now. Stop the task; whatever it still writes is refused."""
+
+    code = "DE401"
+    hint = "If this is frequent, raise the worker's lease above its longest pause."
+
+    def __init__(self, *, job_id: str, run_no: int) -> None:
+        self.job_id, self.run_no = job_id, run_no
+        super().__init__(f"run {run_no} of job {job_id} is over: another run owns it")
+
+
+class TimedOut(RunError):
+    """The task ran longer than its own ``timeout=``."""
+
+    code = "DE402"
+    hint = 'Give the task more time (timeout="5m"), or make it do less in one job.'
+
+
+class ResultNotReady(RunError):
+    """The job had not ended when the wait was over. It goes on."""
+
+    code = "DE403"
+
+
+class JobFailed(RunError):
+    """The job ended without a result: dead, cancelled, skipped or given up."""
+
+    code = "DE404"
+
+
+class InsideTransaction(RunError):
+    """This must not be called while the run's own transaction is open; it was not begun."""
+
+    code = "DE405"
+    hint = (
+        "Call it before the transaction: take run: Run, and open `with run.transaction() as tx:` afterwards."
+    )
+
+
+class WorkRolledBack(RunError):
+    """The body rolled back its transaction and returned as if all were well. Nothing of it is kept."""
+
+    code = "DE406"
+    hint = "Raise the error instead of swallowing it, or use a savepoint for the part that may fail."
+
+
+class WorkNotFinished(RunError):
+    """The body tried to commit, or to check deferred constraints, before it returned. Nothing is kept."""
+
+    code = "DE407"
+    hint = "Leave COMMIT, ROLLBACK and SET CONSTRAINTS ALL away: dutiful commits when the body returns."
+
+
+class WrongDelivery(RunError):
+    """The task's delivery has no such thing as was asked for; nothing was done."""
+
+    code = "DE408"
+
+
+class EffectRefused(RunError):
+    """The other side refused the call for good: it was surely not applied. An ordinary error of the task."""
+
+    code = "DE409"
+
+
+class EffectUnknown(RunError):
+    """Nobody knows whether the call was applied; its effect stays intended, and is asked for again."""
+
+    code = "DE410"
+
+
+class EffectChanged(RunError):
+    """An open effect was called again with another request: the code or the data changed under it."""
+
+    code = "DE411"
+    hint = "Settle the effect by hand, then retry the job: dutiful doubt --help"
+
+
+# ── people's verbs ──────────────────────────────────────────────────────────────────────────
+
+
+class StateError(DutifulError):
+    """A person's verb was refused. Nothing changed."""
+
+    code = "DE500"
+
+
+class JobNotFound(StateError):
+    """No job of this id is live, dead or in the history."""
+
+    code = "DE501"
+    hint = "Finished jobs leave the history after 7 days. Search: dutiful job list --help"
+
+
+class WrongState(StateError):
+    """The job is not in a state that allows the verb; it may have changed since it was seen."""
+
+    code = "DE502"
+
+    def __init__(self, verb: str, job_id: str, state: str, allowed: str) -> None:
+        self.verb, self.job_id, self.state = verb, job_id, state
+        super().__init__(f"Cannot {verb} job {job_id}: it is {state}, and {verb} needs it to be {allowed}.")
+
+
+class DutyTaken(StateError):
+    """Another job holds this job's duty, so it cannot come back to life."""
+
+    code = "DE503"
+    hint = "The other job does the same work; look at it first: dutiful job show ID"
+
+    def __init__(self, verb: str, job_id: str, holder: str) -> None:
+        self.verb, self.job_id, self.holder = verb, job_id, holder
+        super().__init__(f"Cannot {verb} job {job_id}: job {holder} holds its duty now.")
+
+
+class NotProven(StateError):
+    """Nothing shows that the old run is dead, so that a second one could do the work twice."""
+
+    code = "DE504"
