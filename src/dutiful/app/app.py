@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar, cast
 
-from ..engines.contract import Clock, Engine
+from ..engines.contract import Clock, Engine, Runner
 from ..engines.urls import open_engine
+from ..engines.work import AnyWork, open_work
 from ..model.durations import Duration, microseconds
 from ..model.errors import CommitUnknown, InvalidOption, InvalidTask, NotBuilt, UnknownTask
 from ..model.ids import make_id
@@ -233,14 +234,13 @@ class App:
         A row is a tuple of positional arguments, a dict of keyword arguments, or the one argument.
         """
         using, jobs = self._bulk(task, rows)
-        engine = self.engine
-        runner = engine if connection is None else engine.bind(connection)
+        runner = self._runner_for(jobs, connection)
         if _copyable(jobs) and runner.can_copy:
             runner.run(enqueue.load(self.name, jobs[0].queue, jobs[0].priority, jobs))
             done = [Enqueued(job.id, False) for job in jobs]
         else:
             done = runner.run(enqueue.many(self.name, jobs)) if jobs else []
-        if connection is None:
+        if runner is self._engine:
             self._wake(jobs)
         returns = using.task.codec.returns
         return [Handle(self, one.id, duplicate=one.duplicate, returns=returns) for one in done]
@@ -254,14 +254,13 @@ class App:
     ) -> list[Handle[R]]:
         """:meth:`enqueue_many` for an event loop."""
         using, jobs = self._bulk(task, rows)
-        engine = self.engine
-        runner = engine if connection is None else engine.bind(connection)
+        runner = self._runner_for(jobs, connection)
         if _copyable(jobs) and runner.can_copy:
             await runner.arun(enqueue.load(self.name, jobs[0].queue, jobs[0].priority, jobs))
             done = [Enqueued(job.id, False) for job in jobs]
         else:
             done = await runner.arun(enqueue.many(self.name, jobs)) if jobs else []
-        if connection is None:
+        if runner is self._engine:
             self._wake(jobs)
         returns = using.task.codec.returns
         return [Handle(self, one.id, duplicate=one.duplicate, returns=returns) for one in done]
@@ -276,7 +275,23 @@ class App:
             raise InvalidOption("Give the connection to enqueue_many itself: enqueue_many(…, connection=…).")
         return using, [using.new_job(args, kwargs) for args, kwargs in rows_of(rows)]
 
+    def _joined(self) -> AnyWork | None:
+        """The transaction in the queue's own database that the calling body has open: enqueues join it."""
+        work = open_work.get()
+        return work if work is not None and work.engine is self._engine else None
+
+    def _runner_for(self, jobs: list[NewJob], connection: object | None) -> Runner:
+        if connection is not None:
+            return self.engine.bind(connection)
+        if (work := self._joined()) is not None:
+            work.queues.update(job.queue for job in jobs)
+            return work.joined()
+        return self.engine
+
     def _store(self, job: NewJob, connection: object | None) -> Enqueued:
+        if connection is None and (work := self._joined()) is not None:
+            work.queues.add(job.queue)
+            return work.joined().run(enqueue.one(self.name, job))
         if connection is not None:
             return self.engine.bind(connection).run(enqueue.one(self.name, job))
         try:
@@ -289,6 +304,9 @@ class App:
         return done
 
     async def _astore(self, job: NewJob, connection: object | None) -> Enqueued:
+        if connection is None and (work := self._joined()) is not None:
+            work.queues.add(job.queue)
+            return await work.joined().arun(enqueue.one(self.name, job))
         if connection is not None:
             return await self.engine.bind(connection).arun(enqueue.one(self.name, job))
         try:

@@ -7,28 +7,17 @@ returned, together with the ledger and the job's completion.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from ..sql import EngineName, pieces
+from ..engines.work import AsyncWorkTransaction, WorkTransaction
+from ..engines.work import open_work as open_work
+from ..sql import pieces
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
     from sqlalchemy.orm import Session
 
 Parameters = Mapping[str, Any] | Sequence[Any] | None
-
-
-class Work(Protocol):
-    """An open transaction of a run, as the engines give it."""
-
-    engine_name: EngineName
-    raw: Any
-    """The driver's connection."""
-    style: str
-    """The driver's parameter style: "pyformat" or "named"."""
-
-    def session(self) -> Any: ...
 
 
 class Transaction:
@@ -39,7 +28,7 @@ class Transaction:
 
     __slots__ = ("_work", "connection")
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: WorkTransaction) -> None:
         self._work = work
         self.connection: Any = work.raw
 
@@ -69,7 +58,7 @@ class AsyncTransaction:
 
     __slots__ = ("_work", "connection")
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: AsyncWorkTransaction) -> None:
         self._work = work
         self.connection: Any = work.raw
 
@@ -93,7 +82,3 @@ def statement(sql: str, params: Parameters, style: str) -> tuple[Any, ...]:
     for literal, name in pieces(sql):
         text += literal.replace("%", "%%") + ("" if name is None else f"%({name})s")
     return text, params
-
-
-open_work: ContextVar[Work | None] = ContextVar("dutiful_open_work", default=None)
-"""The transaction that the running body has open, if it has: enqueues join it, calls outside are refused."""

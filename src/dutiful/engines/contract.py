@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from ..operations.plan import Operation
 from ..sql import EngineName
+from .work import AsyncWorkTransaction, WorkTransaction
 
 T = TypeVar("T")
 
@@ -58,6 +59,17 @@ class Engine(Runner, Protocol):
         Never commits and never rolls back more than its own savepoint. The connection must lead to
         the same database; its kind decides whether ``run`` or ``arun`` is to be used.
         """
+        ...
+
+    def work(self, *, elsewhere: bool = False) -> WorkTransaction:
+        """A transaction for the body of an exactly_once run, not begun yet.
+
+        ``elsewhere``: this database holds a ledger, but not the job.
+        """
+        ...
+
+    def awork(self, *, elsewhere: bool = False) -> AsyncWorkTransaction:
+        """The same for an async body."""
         ...
 
     def wait(self, queues: frozenset[str], timeout_s: float) -> bool:

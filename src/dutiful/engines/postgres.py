@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
+    from .work import AsyncWorkTransaction, WorkTransaction
+    from .work_postgres import WorkPools
+
 T = TypeVar("T")
 
 POOL_MAX = 16
@@ -84,6 +87,7 @@ class PostgresEngine:
         self._apools: weakref.WeakKeyDictionary[Any, AsyncConnectionPool[Any]] = weakref.WeakKeyDictionary()
         self._listener: Listener | None = None
         self._notifier: Notifier | None = None
+        self._work_pools: WorkPools | None = None
 
     @property
     def shown(self) -> str:
@@ -131,6 +135,26 @@ class PostgresEngine:
             finally:
                 await asyncio.shield(pool.putconn(connection))
         raise AssertionError("unreachable")
+
+    # ── work of bodies ──────────────────────────────────────────────────────────────────────
+
+    def work(self, *, elsewhere: bool = False) -> WorkTransaction:
+        """A transaction for a plain body; ``elsewhere``: the database holds no jobs, only a ledger."""
+        return self._works().sync()
+
+    def awork(self, *, elsewhere: bool = False) -> AsyncWorkTransaction:
+        """The same for an async body."""
+        return self._works().asynchronous()
+
+    def _works(self) -> WorkPools:
+        if self._pid != os.getpid():
+            self._forked()
+        if self._work_pools is None:
+            # Loaded late: it needs psycopg at import.
+            from .work_postgres import WorkPools
+
+            self._work_pools = WorkPools(self)
+        return self._work_pools
 
     # ── connections ─────────────────────────────────────────────────────────────────────────
 
@@ -235,7 +259,7 @@ class PostgresEngine:
 
     def _forked(self) -> None:
         """In a forked child: leave the parent's sockets alone, open others."""
-        _left_to_parent.append((self._pool, self._apools, self._listener, self._notifier))
+        _left_to_parent.append((self._pool, self._apools, self._listener, self._notifier, self._work_pools))
         self._reset()
 
     # ── hints ───────────────────────────────────────────────────────────────────────────────
@@ -289,7 +313,7 @@ class PostgresEngine:
             notifier, self._notifier = self._notifier, None
             listener, self._listener = self._listener, None
             self._checked = False
-        for part in (notifier, listener, pool):
+        for part in (notifier, listener, pool, self._work_pools):
             if part is not None:
                 part.close()
 
@@ -298,6 +322,8 @@ class PostgresEngine:
         pool = self._apools.pop(asyncio.get_running_loop(), None)
         if pool is not None:
             await pool.close()
+        if self._work_pools is not None:
+            await self._work_pools.aclose()
         await asyncio.to_thread(self.close)
 
 

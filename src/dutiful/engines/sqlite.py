@@ -7,27 +7,31 @@ instants are this host's clock, for all its workers share the host.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from ..model import errors
-from ..operations.plan import Load, Operation, Rows, Step
+from ..operations.plan import Operation
 from ..sql import EngineName, migrations
-from ..sql.render import render
 from .bound import bind
 from .builds import claim_file, release_file, watch
 from .checkpoints import NO_CHECKPOINTS, Checkpointer, affected
-from .contract import Clock, Runner, host_now
+from .contract import Clock, Runner
 from .drive import Observer, drive
 from .filesystems import refuse_network
 from .sqlite_drivers import Connection, DriverName
 from .sqlite_drivers import driver as find_driver
 from .sqlite_schema import check, upgrade, version
+from .sqlite_transactions import OwnTransaction
 from .turns import Turn
+from .work import open_work
+from .work_sqlite import AsyncSqliteWork, SqliteWork, WorkConnection
 
 T = TypeVar("T")
 
@@ -69,6 +73,11 @@ class SqliteEngine:
     def _reset(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
+        # Held by whoever writes, for as long as that takes; always taken before the other.
+        self._writing = threading.Lock()
+        self._work: WorkConnection | None = None
+        self._claimed_for_work = False
+        self._waiters_for_work: tuple[ThreadPoolExecutor, ThreadPoolExecutor] | None = None
         self._writer: Connection | None = None
         self._readers: list[Connection] = []
         self._watcher: Connection | None = None
@@ -99,9 +108,11 @@ class SqliteEngine:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self.run, operation)
 
     def _write(self, operation: Operation[T]) -> T:
-        with self._lock:
-            self._look_out()
-            writer = self._writer or self._open_writer()
+        self._refuse_inside(operation.name)
+        with self._writing:
+            with self._lock:
+                self._look_out(writing=True)
+                writer = self._writer or self._open_writer()
             if self._turn is None:
                 result = self._transact(writer, operation)
             else:
@@ -111,8 +122,14 @@ class SqliteEngine:
                         self._checkpointer.after_commit(writer)
         return result
 
+    def _refuse_inside(self, what: str) -> None:
+        """A body that has a transaction open in this file would wait for itself."""
+        work = open_work.get()
+        if work is not None and work.engine is self:
+            raise errors.InsideTransaction(f"{what} would wait for the run's own transaction in {self.path}.")
+
     def _transact(self, connection: Connection, operation: Operation[T]) -> T:
-        transaction = _Transaction(connection, self.clock, operation.reads)
+        transaction = OwnTransaction(connection, self.clock, operation.reads)
         return drive(operation, transaction, self.observe, begin_always=True)
 
     def _read(self, operation: Operation[T]) -> T:
@@ -131,6 +148,60 @@ class SqliteEngine:
                 else:
                     reader.close()
 
+    # ── work of bodies ──────────────────────────────────────────────────────────────────────
+
+    def work(self, *, elsewhere: bool = False) -> SqliteWork:
+        """A transaction for a plain body; ``elsewhere``: the file holds no jobs, only a ledger."""
+        return SqliteWork(self, elsewhere)
+
+    def awork(self, *, elsewhere: bool = False) -> AsyncSqliteWork:
+        """The same for an async body."""
+        if self._pid != os.getpid():
+            self._forked()
+        with self._lock:
+            if self._waiters_for_work is None:
+                # Two, for who commits must not wait behind those who wait for that commit.
+                self._waiters_for_work = (ThreadPoolExecutor(1, "dutiful-work"), ThreadPoolExecutor(1))
+            waiter, committer = self._waiters_for_work
+        return AsyncSqliteWork(self, elsewhere, waiter, committer)
+
+    @contextlib.contextmanager
+    def working(self, elsewhere: bool) -> Iterator[WorkConnection]:
+        """Hold the right to write, and the connection that bodies work on."""
+        if self._pid != os.getpid():
+            self._forked()
+        self._refuse_inside("a second transaction")
+        with self._writing:
+            with self._lock:
+                self._look_out(writing=True)
+                if not elsewhere and self._writer is None:
+                    self._open_writer()
+                if self._work is None:
+                    mine = self._writer if self.memory else None
+                    self._work = WorkConnection(mine or self._connection_for_work())
+                work, turn = self._work, self._turn
+            if turn is None:
+                yield work
+                return
+            with turn:
+                yield work
+                if self._checkpointer is not None and self._writer is not None:
+                    self._checkpointer.after_commit(self._writer)
+
+    def _connection_for_work(self) -> Connection:
+        if self._writer is not None:
+            return self._connect()
+        refuse_network(self.path)
+        claim_file(self.path, self._driver.name)
+        self._claimed_for_work = True
+        return self._connect()
+
+    def drop_work(self) -> None:
+        """Close the connection of bodies: something is wrong with it. Needs the right to write."""
+        work, self._work = self._work, None
+        if work is not None and not self.memory:
+            work.connection.close()
+
     # ── connections ─────────────────────────────────────────────────────────────────────────
 
     def _connect(self, read_only: bool = False) -> Connection:
@@ -141,14 +212,22 @@ class SqliteEngine:
                 connection.execute(pragma)
         return connection
 
-    def _look_out(self) -> None:
-        """Open anew what lost its locks because another SQLite library closed the file. Needs the lock."""
+    def _look_out(self, writing: bool = False) -> None:
+        """Open anew what lost its locks because another SQLite library closed the file. Needs the lock.
+
+        ``writing``: the lock for that is held, too; else connections that are at work are left for the
+        next write to see to.
+        """
         if self.memory:
             return
         drops = watch()
-        if drops != self._drops:
-            self._drops = drops
-            self._close_connections()
+        if drops != self._drops and (writing or self._writing.acquire(blocking=False)):
+            try:
+                self._drops = drops
+                self._close_connections()
+            finally:
+                if not writing:
+                    self._writing.release()
 
     def _open_writer(self) -> Connection:
         """Open the file, and bring a new one to this version by itself. Needs the lock."""
@@ -191,7 +270,11 @@ class SqliteEngine:
 
     def _close_connections(self) -> None:
         """Close all, and give back the claim on the file. Needs the lock."""
-        opened = self._writer is not None
+        opened = self._writer is not None or self._claimed_for_work
+        self._claimed_for_work = False
+        if self._work is not None and self._work.connection is not self._writer:
+            self._work.connection.close()
+        self._work = None
         for connection in (*self._readers, self._watcher, self._writer):
             if connection is not None:
                 connection.close()
@@ -208,7 +291,7 @@ class SqliteEngine:
         """In a forked child: leave the parent's connections alone (closing one would drop its locks)."""
         if self.memory:
             raise errors.UsedAfterFork("An in-memory store lives in the process that made it.")
-        parts = (self._writer, self._readers, self._watcher, self._turn, self._checkpointer)
+        parts = (self._writer, self._readers, self._watcher, self._turn, self._checkpointer, self._work)
         _left_to_parent.append(parts)
         self._waiters = threading.Condition()
         self._reset()
@@ -261,7 +344,7 @@ class SqliteEngine:
     def migrate(self) -> list[str]:
         """See :class:`~dutiful.engines.contract.Engine`."""
         try:
-            with self._lock:
+            with self._writing, self._lock:
                 if self._writer is not None:
                     return upgrade(self._writer, self.path)
                 if self.memory:
@@ -306,37 +389,12 @@ class SqliteEngine:
         if self._executor is not None:
             self._executor.shutdown()
             self._executor = None
-        with self._lock:
+        for executor in self._waiters_for_work or ():
+            executor.shutdown()
+        self._waiters_for_work = None
+        with self._writing, self._lock:
             self._close_connections()
         self._interrupted = False
 
 
 _left_to_parent: list[object] = []
-
-
-class _Transaction:
-    """One of ours; what only reads sees one snapshot and takes no lock."""
-
-    def __init__(self, connection: Connection, clock: Clock | None, reads: bool) -> None:
-        self._connection = connection
-        self._clock = clock
-        self._reads = reads
-
-    def begin(self) -> None:
-        self._connection.execute("BEGIN" if self._reads else "BEGIN IMMEDIATE")
-
-    def execute(self, step: Step, alone: bool) -> Rows:
-        if isinstance(step, Load):
-            raise TypeError("SQLite has no COPY; give it batches")
-        params = {**step.params, "now": self._clock() if self._clock else host_now()}
-        rows: Rows = ()
-        for text, _names in render("sqlite", step.name, "named").parts:
-            rows = self._connection.execute(text, params)
-        return rows
-
-    def commit(self) -> None:
-        self._connection.execute("ROLLBACK" if self._reads else "COMMIT")
-
-    def rollback(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")

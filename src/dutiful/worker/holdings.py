@@ -137,4 +137,5 @@ class Holdings:
             held = self._held.pop(ending.token, None)
             if held is not None and ending.token in over:
                 held.run._over = True
-        self.done += len(batch)
+        with self._lock:  # runs that commit by themselves say so from their own threads
+            self.done += len(batch)

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import random
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..app import events
@@ -43,12 +43,13 @@ def run_of(lease: Lease) -> Run:
 
 
 def carry_out(app: App, task: Task[..., Any], lease: Lease, run: Run) -> Ending:
-    """Run a plain task's body to its end, in this thread."""
+    """Run a plain task's body to its end, in this thread, as its delivery wants it."""
+    if task.policy.delivery == "exactly_once":
+        from .exactly import exactly
+
+        return exactly(app, task, lease, run)
     try:
-        arguments = _arguments(task, lease, run)
-        with _around(app, run):
-            value = task.function(**arguments)
-        return completed(task, lease, value)
+        return completed(task, lease, body(app, task, lease, run))
     except BaseException as error:
         return failed(task, lease, error)
 
@@ -57,18 +58,36 @@ async def acarry_out(app: App, task: Task[..., Any], lease: Lease, run: Run) -> 
     """Run an async task's body to its end. CancelledError is the caller's to explain."""
     import asyncio
 
+    if task.policy.delivery == "exactly_once":
+        from .exactly import aexactly
+
+        return await aexactly(app, task, lease, run)
     try:
-        arguments = _arguments(task, lease, run)
-        with _around(app, run):
-            if task.policy.timeout_us is None:
-                value = await task.function(**arguments)
-            else:
-                value = await _in_time(task, arguments)
-        return completed(task, lease, value)
+        return completed(task, lease, await abody(app, task, lease, run))
     except asyncio.CancelledError:
         raise
     except BaseException as error:
         return failed(task, lease, error)
+
+
+def body(
+    app: App, task: Task[..., Any], lease: Lease, run: Run, given: Mapping[str, Any] | None = None
+) -> Any:
+    """Call the function itself; ``given`` are injected arguments other than the run."""
+    arguments = _arguments(task, lease, run) | dict(given or {})
+    with _around(app, run):
+        return task.function(**arguments)
+
+
+async def abody(
+    app: App, task: Task[..., Any], lease: Lease, run: Run, given: Mapping[str, Any] | None = None
+) -> Any:
+    """The same for an async function, within its timeout."""
+    arguments = _arguments(task, lease, run) | dict(given or {})
+    with _around(app, run):
+        if task.policy.timeout_us is None:
+            return await task.function(**arguments)
+        return await _in_time(task, arguments)
 
 
 async def _in_time(task: Task[..., Any], arguments: dict[str, Any]) -> Any:

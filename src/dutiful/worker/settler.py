@@ -24,6 +24,8 @@ logger = logging.getLogger("dutiful.worker")
 
 BATCH_MAX = 250
 PAUSE_S = 0.25
+OVER = ("committed", "lost")
+"""Endings of runs that ended themselves, in their own transaction: there is nothing left to store."""
 
 
 class Settler:
@@ -53,6 +55,9 @@ class Settler:
 
     def put(self, ending: Ending) -> None:
         """End this run, soon. Cheap: a lock is taken only when the settler sleeps."""
+        if ending.verb in OVER:
+            self._tell([ending], [ending] if ending.verb == "lost" else [])
+            return
         self._queue.append(ending)
         if self._waiting:
             with self._changed:
@@ -126,6 +131,10 @@ class Settler:
                 pause = min(pause * 2, 5.0)
         if silent:
             emit(logger, logging.INFO, events.STORE_BACK)
+        self._tell(batch, lost)
+
+    def _tell(self, batch: list[Ending], lost: list[Ending]) -> None:
+        """These runs are over, and the store knows; ``lost`` were over already."""
         for ending in lost:
             emit(
                 logger,

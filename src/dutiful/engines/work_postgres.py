@@ -1,0 +1,388 @@
+"""Work transactions on PostgreSQL, on connections of their own: the planner is the user's there.
+
+The body is given psycopg's connection inside ``conn.transaction()``: ``commit()`` raises by psycopg's
+own rule, COMMIT as text by the cursor's, and the ledger's deferred trigger keeps nothing of what slips
+by. Statements after a ROLLBACK would begin a transaction (no autocommit), which has no ledger row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import weakref
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
+
+from ..model.errors import CommitUnknown, LedgerMissing, StoreBusy
+from ..operations.plan import Operation, Rows, Step
+from ..sql import EngineName
+from .bound_postgres import AsyncPsycopgRunner, PsycopgRunner
+from .contract import Runner
+from .drive import adrive, drive
+from .postgres_errors import translated
+from .postgres_transactions import IDLE, acarry_out, adapt, carry_out
+from .work import refuse_ending
+
+if TYPE_CHECKING:
+    from .postgres import PostgresEngine
+
+T = TypeVar("T")
+
+WORK_MAX = 64
+"""How many work transactions one process may have open in one database."""
+WAIT_S = 30.0
+"""How long a run waits for one of them."""
+LOCK_TIMEOUT_S = 5
+"""How long a statement of a body (or of the ledger) waits for a lock, unless the body says otherwise."""
+IDLE_TIMEOUT_S = 300
+"""How long a transaction may stand still: a body that hangs must not hold its locks for ever."""
+
+
+class WorkCursor(psycopg.Cursor[Any]):
+    """Refuses to end the transaction by text."""
+
+    def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+        refuse_ending(query)
+        return super().execute(query, *args, **kwargs)
+
+
+class AsyncWorkCursor(psycopg.AsyncCursor[Any]):
+    """The same, awaited."""
+
+    async def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+        refuse_ending(query)
+        return await super().execute(query, *args, **kwargs)
+
+
+def options(engine: PostgresEngine) -> dict[str, Any]:
+    """How the connections of bodies are made."""
+    settings = f"-c lock_timeout={LOCK_TIMEOUT_S}s -c idle_in_transaction_session_timeout={IDLE_TIMEOUT_S}s"
+    if engine.pooler:
+        return {"prepare_threshold": None}
+    theirs = psycopg.conninfo.conninfo_to_dict(engine.conninfo).get("options") or ""
+    return {"prepare_threshold": 2, "options": f"{settings} {theirs}".strip()}
+
+
+class WorkPools:
+    """One engine's connections for bodies: a pool for threads, one for each event loop."""
+
+    def __init__(self, engine: PostgresEngine) -> None:
+        self._engine = engine
+        self._pool: ConnectionPool[Any] | None = None
+        self._apools: weakref.WeakKeyDictionary[Any, AsyncConnectionPool[Any]] = weakref.WeakKeyDictionary()
+
+    def take(self) -> psycopg.Connection[Any]:
+        """A connection that is idle and that the server has not closed."""
+        from .postgres import _hung_up
+
+        if self._pool is None:
+            self._pool = ConnectionPool(
+                self._engine.conninfo,
+                kwargs=options(self._engine) | {"cursor_factory": WorkCursor},
+                min_size=0,
+                max_size=WORK_MAX,
+                timeout=WAIT_S,
+                reconnect_timeout=5,
+                open=True,
+                name="dutiful-work",
+            )
+        while True:
+            try:
+                connection: psycopg.Connection[Any] = self._pool.getconn()
+            except PoolTimeout as error:
+                self._engine.connect().close()  # says why, if the server is the reason
+                raise StoreBusy(
+                    f"All {WORK_MAX} work connections to {self._engine.shown} are in use."
+                ) from error
+            if not _hung_up(connection):
+                return connection
+            connection.close()
+            self._pool.putconn(connection)
+
+    def give_back(self, connection: psycopg.Connection[Any]) -> None:
+        """After the transaction; one that broke is replaced."""
+        assert self._pool is not None
+        self._pool.putconn(connection)
+
+    async def atake(self) -> psycopg.AsyncConnection[Any]:
+        """The same on an event loop."""
+        from .postgres import _hung_up
+
+        loop = asyncio.get_running_loop()
+        pool = self._apools.get(loop)
+        if pool is None:
+            pool = self._apools[loop] = AsyncConnectionPool(
+                self._engine.conninfo,
+                kwargs=options(self._engine) | {"cursor_factory": AsyncWorkCursor},
+                min_size=0,
+                max_size=WORK_MAX,
+                timeout=WAIT_S,
+                reconnect_timeout=5,
+                open=False,
+                name="dutiful-work-async",
+            )
+            await pool.open()
+        while True:
+            try:
+                connection: psycopg.AsyncConnection[Any] = await pool.getconn()
+            except PoolTimeout as error:
+                await asyncio.to_thread(lambda: self._engine.connect().close())
+                raise StoreBusy(
+                    f"All {WORK_MAX} work connections to {self._engine.shown} are in use."
+                ) from error
+            if not _hung_up(connection):
+                return connection
+            await connection.close()
+            await pool.putconn(connection)
+
+    async def agive_back(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """The same on an event loop."""
+        await self._apools[asyncio.get_running_loop()].putconn(connection)
+
+    def sync(self) -> PostgresWork:
+        """A transaction for a plain body."""
+        return PostgresWork(self._engine, self)
+
+    def asynchronous(self) -> AsyncPostgresWork:
+        """A transaction for an async body."""
+        return AsyncPostgresWork(self._engine, self)
+
+    def close(self) -> None:
+        """Close the threads' pool; those of loops end with them."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    async def aclose(self) -> None:
+        """Close the pool of the running loop."""
+        pool = self._apools.pop(asyncio.get_running_loop(), None)
+        if pool is not None:
+            await pool.close()
+
+
+class PostgresWork:
+    """One work transaction of a plain body."""
+
+    engine_name: EngineName = "postgres"
+    style = "pyformat"
+
+    def __init__(self, engine: PostgresEngine, pools: WorkPools) -> None:
+        self.engine = engine
+        self._pools = pools
+        self.raw: Any = None
+        self._block: Any = None
+        self.queues: set[str] = set()
+        self._session: Any = None
+
+    def begin(self) -> None:
+        """See :class:`~dutiful.engines.work.WorkTransaction`."""
+        self.raw = self._pools.take()
+        try:
+            self._block = self.raw.transaction()
+            self._block.__enter__()
+        except BaseException as error:
+            self._give_back()
+            if isinstance(error, psycopg.Error):
+                raise translated(error, self.engine.shown, connecting=True) from error
+            raise
+
+    def run(self, operation: Operation[T]) -> T:
+        """See :class:`~dutiful.engines.work.WorkTransaction`."""
+        try:
+            return drive(operation, _Inside(self), self.engine.observe)
+        except psycopg.errors.UndefinedTable as error:
+            raise LedgerMissing(f"{self.engine.shown} has no ledger.") from error
+
+    def joined(self) -> Runner:
+        """See :class:`~dutiful.engines.work.WorkTransaction`."""
+        return PsycopgRunner(self.engine, self.raw)
+
+    def session(self) -> Any:
+        """See :class:`~dutiful.engines.work.WorkTransaction`."""
+        if self._session is None:
+            from .work_sqlalchemy import session
+
+            self._session = session(self)
+        return self._session
+
+    def flush(self) -> None:
+        """See :class:`~dutiful.engines.work.WorkTransaction`."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.commit()
+            session.close()
+
+    def commit(self) -> None:
+        """See :class:`~dutiful.engines.work.WorkTransaction`."""
+        raw, block, self._block = self.raw, self._block, None
+        try:
+            block.__exit__(None, None, None)
+        except psycopg.Error as error:
+            if raw.broken and isinstance(error, psycopg.OperationalError):
+                raise CommitUnknown(
+                    f"The connection broke while the work was committed ({error})."
+                ) from error
+            raise
+        finally:
+            self._give_back()
+
+    def rollback(self) -> None:
+        """See :class:`~dutiful.engines.work.WorkTransaction`."""
+        block, self._block = self._block, None
+        if self.raw is None:
+            return
+        try:
+            if block is not None and not self.raw.closed:
+                failure = psycopg.Rollback(block)
+                block.__exit__(type(failure), failure, None)
+        except Exception:
+            self.raw.close()  # whatever is wrong with it, the server takes the transaction back
+        finally:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        raw, self.raw = self.raw, None
+        if raw is None:
+            return
+        if self._session is not None:
+            session, self._session = self._session, None
+            with contextlib.suppress(Exception):
+                session.close()
+        if not raw.closed and raw.info.transaction_status != IDLE:
+            raw.close()  # a body that began one more by itself: nothing of it is kept
+        self._pools.give_back(raw)
+
+
+class AsyncPostgresWork:
+    """One work transaction of an async body."""
+
+    engine_name: EngineName = "postgres"
+    style = "pyformat"
+
+    def __init__(self, engine: PostgresEngine, pools: WorkPools) -> None:
+        self.engine = engine
+        self._pools = pools
+        self.raw: Any = None
+        self._block: Any = None
+        self.queues: set[str] = set()
+        self._session: Any = None
+
+    async def begin(self) -> None:
+        """See :meth:`PostgresWork.begin`."""
+        self.raw = await self._pools.atake()
+        try:
+            self._block = self.raw.transaction()
+            await self._block.__aenter__()
+        except BaseException as error:
+            await self._give_back(close=True)
+            if isinstance(error, psycopg.Error):
+                raise translated(error, self.engine.shown, connecting=True) from error
+            raise
+
+    async def run(self, operation: Operation[T]) -> T:
+        """See :meth:`PostgresWork.run`."""
+        try:
+            return await adrive(operation, _AsyncInside(self), self.engine.observe)
+        except psycopg.errors.UndefinedTable as error:
+            raise LedgerMissing(f"{self.engine.shown} has no ledger.") from error
+
+    def joined(self) -> Runner:
+        """See :class:`~dutiful.engines.work.WorkTransaction`."""
+        return AsyncPsycopgRunner(self.engine, self.raw)
+
+    def session(self) -> Any:
+        """See :meth:`PostgresWork.session`."""
+        if self._session is None:
+            from .work_sqlalchemy import async_session
+
+            self._session = async_session(self)
+        return self._session
+
+    async def flush(self) -> None:
+        """See :meth:`PostgresWork.flush`."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.commit()
+            await session.close()
+
+    async def commit(self) -> None:
+        """See :meth:`PostgresWork.commit`."""
+        raw, block, self._block = self.raw, self._block, None
+        try:
+            await block.__aexit__(None, None, None)
+        except psycopg.Error as error:
+            if raw.broken and isinstance(error, psycopg.OperationalError):
+                raise CommitUnknown(
+                    f"The connection broke while the work was committed ({error})."
+                ) from error
+            raise
+        finally:
+            await self._give_back()
+
+    async def rollback(self) -> None:
+        """See :meth:`PostgresWork.rollback`."""
+        block, self._block = self._block, None
+        if self.raw is None:
+            return
+        try:
+            if block is not None and not self.raw.closed:
+                failure = psycopg.Rollback(block)
+                await block.__aexit__(type(failure), failure, None)
+        except Exception:
+            await self.raw.close()
+        finally:
+            await self._give_back()
+
+    async def _give_back(self, close: bool = False) -> None:
+        raw, self.raw = self.raw, None
+        if raw is None:
+            return
+        if self._session is not None:
+            session, self._session = self._session, None
+            with contextlib.suppress(Exception):
+                await session.close()
+        if close or (not raw.closed and raw.info.transaction_status != IDLE):
+            await raw.close()
+        await self._pools.agive_back(raw)
+
+
+class _Inside:
+    """Steps in a transaction that is somebody else's to end."""
+
+    def __init__(self, work: PostgresWork) -> None:
+        self._cursor = psycopg.RawCursor(work.raw, row_factory=psycopg.rows.tuple_row)
+        self._clock = work.engine.clock
+        adapt(self._cursor)
+
+    def begin(self) -> None:
+        return None
+
+    def execute(self, step: Step, alone: bool) -> Rows:
+        return carry_out(self._cursor, step, self._clock)
+
+    def commit(self) -> None:
+        return None
+
+    def rollback(self) -> None:
+        return None
+
+
+class _AsyncInside:
+    def __init__(self, work: AsyncPostgresWork) -> None:
+        self._cursor = psycopg.AsyncRawCursor(work.raw, row_factory=psycopg.rows.tuple_row)
+        self._clock = work.engine.clock
+        adapt(self._cursor)
+
+    async def begin(self) -> None:
+        return None
+
+    async def execute(self, step: Step, alone: bool) -> Rows:
+        return await acarry_out(self._cursor, step, self._clock)
+
+    async def commit(self) -> None:
+        return None
+
+    async def rollback(self) -> None:
+        return None

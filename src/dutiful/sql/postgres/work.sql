@@ -1,0 +1,59 @@
+-- name: begin_work
+-- First in the work transaction: the duty's key in the ledger. A second run of the duty waits here for
+-- the first; no row says that the duty is done. The transaction's number is for the read-back.
+INSERT INTO dutiful.ledger (app, task, key, epoch, kind, at, run_no, job_id, token)
+VALUES (:app, :task, :key, :epoch, 'work', :now, :run_no, :id::uuid, :token::uuid)
+ON CONFLICT (app, task, key, epoch) DO NOTHING
+RETURNING pg_current_xact_id()::text, pg_backend_pid()
+
+-- name: look_at_work
+-- Why a completion matched no row: is the ledger row still there, does the run still own its job?
+SELECT EXISTS (SELECT 1 FROM dutiful.ledger AS g
+                WHERE g.app = :app AND g.task = :task AND g.key = :key AND g.epoch = :epoch
+                  AND g.token = :token::uuid),
+       EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = :id::uuid AND j.token = :token::uuid)
+
+-- name: finish_work
+-- Last in the work transaction, in the queue's own database: the run's job is done, if it is still
+-- this run's (the fence) and the ledger row is still there (else the body rolled its work back). Sets
+-- the mark without which the commit is refused.
+WITH gone AS (
+    DELETE FROM dutiful.job AS j
+     USING dutiful.ledger AS g
+     WHERE j.id = :id::uuid AND j.token = :token::uuid
+       AND g.app = :app AND g.task = :task AND g.key = :key AND g.epoch = :epoch AND g.token = :token::uuid
+    RETURNING j.*
+), kept AS (
+    INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
+           worker, last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
+           outcome, delivery, task, key, args, result)
+    SELECT j.id, :now, j.lane, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
+           j.run_no, j.attempt, j.epoch, j.args_version, j.crashes, j.crashes_max, 'done',
+           'performed', j.delivery, j.task, j.key, j.args, :result::bytea
+      FROM gone AS j
+    RETURNING last_token::text AS token
+)
+SELECT set_config('dutiful.settled',
+                  coalesce(current_setting('dutiful.settled', true), '') || ' ' || k.token, true)
+  FROM kept AS k
+
+-- name: finish_work_elsewhere
+-- The same in a database that does not hold the job: the result goes into the ledger, under the token.
+WITH kept AS (
+    UPDATE dutiful.ledger AS g SET result = :result::bytea
+     WHERE g.app = :app AND g.task = :task AND g.key = :key AND g.epoch = :epoch AND g.token = :token::uuid
+    RETURNING g.token::text AS token
+)
+SELECT set_config('dutiful.settled',
+                  coalesce(current_setting('dutiful.settled', true), '') || ' ' || k.token, true)
+  FROM kept AS k
+
+-- name: fate_of_transaction
+-- What became of a transaction whose commit got no answer: committed, aborted, "in progress", or null
+-- where it is too old to be known.
+SELECT pg_xact_status(:xid::text::xid8)
+
+-- name: end_backend
+-- Ends the session in which a transaction is still under way that nobody will answer for; only ours.
+SELECT pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity AS a
+ WHERE a.pid = :pid AND a.backend_xid = :xid::text::xid
