@@ -42,8 +42,12 @@
     │   ├── WorkNotFinished         the body tried to commit by itself
     │   ├── WrongDelivery           the task's delivery has no such thing
     │   ├── EffectRefused           the other side said no, for good
+    │   │   └── EffectNotSent       the call never left this machine
     │   ├── EffectUnknown           nobody knows whether the call was applied
-    │   └── EffectChanged           an open effect was called with another request
+    │   ├── EffectChanged           an open effect was called with another request
+    │   ├── InvalidEffect           what run.effect() was given cannot work
+    │   ├── ResultNotKept           an effect was done, its result cannot be stored
+    │   └── Unsure                  a lookup cannot tell
     └── StateError                  a person's verb was refused; nothing changed DE5xx
         ├── JobNotFound
         ├── WrongState              the job is not in a state that allows the verb
@@ -61,17 +65,21 @@ from .error_root import DutifulError
 from .run_errors import (
     DutyTaken,
     EffectChanged,
+    EffectNotSent,
     EffectRefused,
     EffectUnknown,
     InsideTransaction,
+    InvalidEffect,
     JobFailed,
     JobNotFound,
     LeaseLost,
     NotProven,
+    ResultNotKept,
     ResultNotReady,
     RunError,
     StateError,
     TimedOut,
+    Unsure,
     WorkNotFinished,
     WorkRolledBack,
     WrongDelivery,
@@ -86,11 +94,13 @@ __all__ = [
     "DutifulError",
     "DutyTaken",
     "EffectChanged",
+    "EffectNotSent",
     "EffectRefused",
     "EffectUnknown",
     "EnqueueError",
     "InsideTransaction",
     "InvalidDuration",
+    "InvalidEffect",
     "InvalidOption",
     "InvalidTask",
     "InvalidTemplate",
@@ -105,6 +115,7 @@ __all__ = [
     "NotInTransaction",
     "NotProven",
     "PayloadTooLarge",
+    "ResultNotKept",
     "ResultNotReady",
     "RunError",
     "SchemaMissing",
@@ -119,6 +130,7 @@ __all__ = [
     "TimedOut",
     "TwoSqliteBuilds",
     "UnknownTask",
+    "Unsure",
     "UnsupportedConnection",
     "UsedAfterFork",
     "WorkNotFinished",

@@ -73,9 +73,18 @@ class WrongDelivery(RunError):
 
 
 class EffectRefused(RunError):
-    """The other side refused the call for good: it was surely not applied. An ordinary error of the task."""
+    """The other side refused the call for good: it was surely not applied. An ordinary error of the task.
+
+    Raised by ``do=`` of an effect, which may be called again then, under the same key.
+    """
 
     code = "DE409"
+
+
+class EffectNotSent(EffectRefused):
+    """The call never left this machine, so it was surely not applied."""
+
+    code = "DE412"
 
 
 class EffectUnknown(RunError):
@@ -89,6 +98,31 @@ class EffectChanged(RunError):
 
     code = "DE411"
     hint = "Settle the effect by hand, then retry the job: dutiful doubt --help"
+
+
+class InvalidEffect(RunError):
+    """What ``run.effect(…)`` was given cannot work. Nothing was called, and nothing stored."""
+
+    code = "DE413"
+
+
+class ResultNotKept(RunError):
+    """The effect was done, but what its call returned cannot be stored. It is never called again.
+
+    A body that can do without the result catches this and goes on.
+    """
+
+    code = "DE414"
+    hint = "Let do= return what is small and plain, such as the other side's id."
+
+
+class Unsure(RunError):
+    """Raised by ``lookup=`` of an effect: it cannot tell whether the call was applied."""
+
+    code = "DE415"
+
+    def __init__(self, message: str = "the lookup cannot tell", *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
 
 
 # ── people's verbs ──────────────────────────────────────────────────────────────────────────

@@ -255,7 +255,9 @@ CREATE INDEX ledger_at ON dutiful.ledger USING brin (at);
 
 -- One call to the world outside: named by duty and name, its key the same for every run, job and epoch.
 -- "intended" is committed before the call, so that no call is ever unknown to us; asked_at is when the
--- provider may first have seen the key.
+-- provider may first have seen the key, ended_at when the last call came back without an outcome.
+-- calls_open counts the calls that may have been applied, for all that is known; calls_alive the earlier
+-- callers of whom nothing showed that they were dead when the next one called.
 CREATE TABLE dutiful.effect (
     app          text NOT NULL,
     task         text NOT NULL,
@@ -265,11 +267,14 @@ CREATE TABLE dutiful.effect (
     state        text NOT NULL,
     run_no       integer NOT NULL,
     tries        integer NOT NULL DEFAULT 1,
+    calls_open   integer NOT NULL DEFAULT 1,
+    calls_alive  integer NOT NULL DEFAULT 0,
     job_id       uuid NOT NULL,
     token        uuid NOT NULL,
     worker       bigint,
     asked_at     bigint NOT NULL,
     sent_at      bigint NOT NULL,
+    ended_at     bigint,
     settled_at   bigint,
     remembered   bigint,
     margin       bigint NOT NULL,

@@ -21,7 +21,9 @@ CREATE TABLE IF NOT EXISTS dutiful_ledger (
 
 -- One call to the world outside: named by duty and name, its key the same for every run, job and epoch.
 -- "intended" is committed before the call, so that no call is ever unknown to us; asked_at is when the
--- provider may first have seen the key.
+-- provider may first have seen the key, ended_at when the last call came back without an outcome.
+-- calls_open counts the calls that may have been applied, for all that is known; calls_alive the earlier
+-- callers of whom nothing showed that they were dead when the next one called.
 CREATE TABLE dutiful_effect (
     app          text NOT NULL,
     task         text NOT NULL,
@@ -31,11 +33,14 @@ CREATE TABLE dutiful_effect (
     state        text NOT NULL,
     run_no       integer NOT NULL,
     tries        integer NOT NULL DEFAULT 1,
+    calls_open   integer NOT NULL DEFAULT 1,
+    calls_alive  integer NOT NULL DEFAULT 0,
     job_id       text NOT NULL,
     token        text NOT NULL,
     worker       integer,
     asked_at     integer NOT NULL,
     sent_at      integer NOT NULL,
+    ended_at     integer,
     settled_at   integer,
     remembered   integer,
     margin       integer NOT NULL,
