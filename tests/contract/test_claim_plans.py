@@ -98,14 +98,28 @@ def test_an_ending_finds_its_job_by_the_primary_key(full: World, name: str) -> N
     assert {node["Node Type"] for node in scans} == {"Index Scan"}
 
 
-def test_a_suspect_is_claimed_by_an_index_of_its_own(full: World) -> None:
+@pytest.mark.parametrize("name", ["claim_suspect", "waiting_suspect"])
+def test_a_suspect_is_found_by_an_index_of_its_own(full: World, name: str) -> None:
     with sessions(full, 1) as [session]:
-        names = render("postgres", "claim_suspect", "dollar", True).parts[0][1]
+        names = render("postgres", name, "dollar", True).parts[0][1]
         arguments = {"worker": "1", "lanes": "'[1]'", "known": "'{\"send\": 1}'", "now": "0"}
-        plan = generic_plan(session, "claim_suspect", [arguments[name] for name in names])
+        plan = generic_plan(session, name, [arguments[name] for name in names])
     indexes = {node.get("Index Name") for node in plan if node.get("Relation Name") == "job"}
     assert "job_suspect" in indexes and indexes <= {"job_suspect", "job_pkey", None}
     assert not [node for node in plan if node["Node Type"] == "Seq Scan" and node["Relation Name"] == "job"]
+
+
+def test_a_look_walks_no_more_than_a_claim(full: World) -> None:
+    with sessions(full, 1) as [session]:
+        names = render("postgres", "waiting_jobs", "dollar", True).parts[0][1]
+        lanes = '\'[{"lane": 1, "mark": 0}]\''
+        arguments = {"lanes": lanes, "known": "'{\"send\": 1}'", "now": "0"}
+        plan = generic_plan(session, "waiting_jobs", [arguments[name] for name in names])
+    assert not [node for node in plan if "Sort" in node["Node Type"]]
+    on_job = [node for node in plan if node.get("Relation Name") == "job"]
+    assert {node.get("Index Name") for node in on_job} == {"job_ready", "job_waiting"}
+    [by_lane] = [node for node in on_job if node["Index Name"] == "job_ready"]
+    assert "ready_seq >" in by_lane["Index Cond"] and "lane =" in by_lane["Index Cond"]
 
 
 def test_a_claim_touches_few_rows_of_many(full: World) -> None:

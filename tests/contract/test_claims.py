@@ -147,6 +147,47 @@ def test_many_come_due_at_once(store_world: World) -> None:
     assert world.verify() == []
 
 
+# ── looks ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_look_says_what_a_claim_would_find(world: World) -> None:
+    def look(*lanes_: Lane, known: dict[str, int] = KNOWN) -> tuple[bool, bool]:
+        found = world.run(claims.waiting(lanes_ or world.lanes(), known))
+        return found.ready, found.due
+
+    assert look() == (False, False)
+    job, later = world.enqueue(), world.enqueue(delay_us=10 * SECOND)
+    assert look() == (True, False)
+    [lane] = world.lanes()
+    assert look(known={"other": 1}) == look(known={"send": 0}) == look(Lane(lane.id + 1)) == (False, False)
+    assert look(Lane(lane.id, world.row(job)["ready_seq"])) == (False, False)
+    assert ids(world.claim(limit=9)) == [job]
+    assert look() == (False, False)
+    world.clock.advance(10 * SECOND)
+    assert look() == (False, True)
+    # Who has only looked promotes with a claim in no lane, which takes nothing.
+    assert world.run(claims.claim(world.worker(), [], {}, 1, promote=True)).leases == []
+    assert look() == (True, False)
+    world.sql("UPDATE dutiful.job SET suspect = true")
+    assert look() == (False, False)
+    assert ids(world.claim(limit=9)) == []
+    assert world.row(later)["state"] == "ready"
+
+
+def test_a_look_at_suspects_says_what_a_claim_would_find(world: World) -> None:
+    def look(lanes_: list[int] | None = None, known: dict[str, int] = KNOWN) -> bool:
+        asked = [lane.id for lane in world.lanes()] if lanes_ is None else lanes_
+        return world.run(claims.waiting_suspect(asked, known))
+
+    world.enqueue()
+    assert not look()
+    world.sql("UPDATE dutiful.job SET suspect = true")
+    assert look()
+    assert not look([]) and not look(known={"other": 1}) and not look(known={"send": 0})
+    assert world.claim_suspect(world.worker(alone=True)) is not None
+    assert not look()
+
+
 # ── marks ───────────────────────────────────────────────────────────────────────────────────
 
 

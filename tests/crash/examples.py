@@ -107,6 +107,8 @@ EXAMPLES: dict[str, Example] = {
     "audit.of": lambda w: audit.of(w.cancelled),
     "claims.claim": lambda w: claims.claim(w.me, [w.lane], KNOWN, 10, promote=True),
     "claims.claim_suspect": lambda w: claims.claim_suspect(w.alone, [w.lane.id], KNOWN),
+    "claims.waiting": lambda w: claims.waiting([w.lane], KNOWN),
+    "claims.waiting_suspect": lambda w: claims.waiting_suspect([w.lane.id], KNOWN),
     "claims.sweep": lambda w: claims.sweep([Lane(w.lane.id, 10**9)], KNOWN),
     "claims.held_by": lambda w: claims.held_by(w.me),
     "claims.sequence_value": lambda w: claims.sequence_value(),

@@ -31,6 +31,7 @@ REAP_BRAKED = "reap_braked"
 CHORE_FAILED = "chore_failed"
 CHILD_STARTED = "child_started"
 CHILD_ENDED = "child_ended"
+CHILD_START_FAILED = "child_start_failed"
 CODE_CHANGED = "code_changed"
 COMMIT_UNKNOWN = "commit_unknown"
 

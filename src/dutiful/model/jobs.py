@@ -118,6 +118,15 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """The reply to a look: whether a job is there to be claimed, whether any waits to be promoted."""
+
+    ready: bool
+    due: bool
+    horizon: int
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
     """The reply to a beat: which workers are still acknowledged, whether suspects wait."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..model.jobs import Claimed, Lane, Lease
+from ..model.jobs import Claimed, Lane, Lease, Waiting
 from .plan import Call, Row, Steps, as_json, operation, query
 
 LIMIT_MAX = 100
@@ -42,6 +42,24 @@ def claim_suspect(worker: int, lanes: Sequence[int], known: Mapping[str, int]) -
     params = {"worker": worker, "lanes": as_json(list(lanes)), "known": as_json(known)}
     rows = yield Call("claim_suspect", params, alone=True)
     return _lease(rows[0]) if rows else None
+
+
+@query
+def waiting(lanes: Sequence[Lane], known: Mapping[str, int]) -> Steps[Waiting]:
+    """What :func:`claim` would find there: a look before a child is started to be claimed for."""
+    params = {
+        "lanes": as_json([{"lane": lane.id, "mark": lane.mark} for lane in lanes]),
+        "known": as_json(known),
+    }
+    [(horizon, ready, due)] = yield Call("waiting_jobs", params, alone=True)
+    return Waiting(bool(ready), bool(due), horizon)
+
+
+@query
+def waiting_suspect(lanes: Sequence[int], known: Mapping[str, int]) -> Steps[bool]:
+    """Whether :func:`claim_suspect` would find one."""
+    rows = yield Call("waiting_suspect", {"lanes": as_json(list(lanes)), "known": as_json(known)}, alone=True)
+    return bool(rows)
 
 
 @operation

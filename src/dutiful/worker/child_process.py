@@ -42,12 +42,8 @@ class ChildProcess:
 
     @classmethod
     def start(cls, app_path: str) -> ChildProcess:
-        """Start a child that imports the app, and wait until it is ready. Raises RuntimeError."""
-        if not app_path:
-            raise InvalidOption(
-                "A child process cannot import this app: it is in no module's variable.",
-                hint="Keep the App in a module-level variable, and start: dutiful worker MODULE:APP",
-            )
+        """Start a child that imports the app; it is of use when it is :meth:`ready`."""
+        assert app_path
         their_in, our_out = os.pipe()
         our_in, their_out = os.pipe()
         their_life, our_life = os.pipe()
@@ -59,15 +55,14 @@ class ChildProcess:
         )
         for descriptor in theirs:
             os.close(descriptor)
-        child = cls(process, our_in, our_out, our_life)
+        return cls(process, our_in, our_out, our_life)
+
+    def ready(self) -> bool:
+        """Wait until it says that it is ready. False if it ended, or took longer than ``START_S``."""
         try:
-            if child._read(START_S) == b"ready":
-                return child
+            return self._read(START_S) == b"ready"
         except TimeoutError:
-            pass
-        child.kill()
-        child.reap()
-        raise RuntimeError(f"the child process for {app_path} did not start ({child.exit_text()})")
+            return False
 
     @property
     def alive(self) -> bool:
@@ -134,6 +129,14 @@ def where_is(app: App) -> str:
             if value is app:
                 return f"{name}:{variable}"
     return ""
+
+
+def nowhere() -> InvalidOption:
+    """The error of a job that wants a child, where :func:`where_is` found nothing."""
+    return InvalidOption(
+        "A child process cannot import this app: it is in no module's variable.",
+        hint="Keep the App in a module-level variable, and start: dutiful worker MODULE:APP",
+    )
 
 
 def _write(descriptor: int, data: bytes) -> None:

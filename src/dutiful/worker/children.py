@@ -3,7 +3,8 @@
 A suspect is a job that was in its body when a worker died. It runs alone, so that if it kills again
 it takes nobody with it, and the crash is charged to it and to nothing else. A child has a worker row
 of its own ("alone"), beaten for by its parent, which claims for it, ends its runs, and reports its
-death at once. The child does no database work.
+death at once. The child does no database work. It is ready before anything is claimed for it: what is
+claimed begins at once, so a worker that is killed while a child starts has lost no job.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,11 +22,12 @@ import msgspec
 from ..app import events
 from ..app.events import emit
 from ..model.errors import CommitUnknown
-from ..model.jobs import Beat, Ending, Lease, NewWorker
+from ..model.jobs import Beat, Lease, NewWorker, Waiting
 from ..model.marks import Marks
 from ..operations import claims, workers
-from .child_process import ChildProcess, where_is
-from .run import failed, released, timed_out
+from .child import PAUSE_S, Child
+from .child_process import where_is
+from .run import released
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -33,90 +35,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("dutiful.worker")
 
 IDLE_S = 60.0
-PAUSE_S = 1.0
-
-
-class Child:
-    """One place for a child: at most one process, one row, one job at a time."""
-
-    def __init__(self, pool: ChildPool) -> None:
-        self._pool = pool
-        self.row: int | None = None
-        self.process: ChildProcess | None = None
-        self.lease: Lease | None = None
-        self.stale = False
-        """Whether the row was marked gone: nothing may be claimed for it any more."""
-        self.used_at = 0.0
-        self.killed_for = ""
-        """Why we killed the process: "timeout", "drain", or "" if we did not."""
-
-    def ready_row(self) -> int:
-        """The row to claim for; registered when there is none."""
-        if self.row is None or self.stale:
-            self.row = self._pool.register()
-            self.stale = False
-        return self.row
-
-    def work(self, lease: Lease) -> None:
-        """Run one claimed job in the process, and end it. Called in a thread of this job's own."""
-        pool, worker = self._pool, self._pool.worker
-        task = worker.app.find_task(lease.task)
-        self.killed_for = ""
-        try:
-            if self.process is None or not self.process.alive:
-                self.process = ChildProcess.start(pool.app_path)
-                emit(logger, logging.INFO, events.CHILD_STARTED, pid=self.process.pid, row=self.row)
-            self.process.send(lease)
-        except Exception as error:
-            logger.exception("child_start_failed")
-            self._end(failed(task, lease, error))
-            return
-        timeout_us = task.policy.timeout_us
-        try:
-            ending = self.process.receive(None if timeout_us is None else timeout_us / 1e6)
-        except TimeoutError:
-            ending = None
-            self.killed_for = self.killed_for or "timeout"
-            self.process.kill()
-        if ending is not None:
-            self._end(ending)
-            return
-        if self.killed_for == "timeout":
-            # Ended by us, under its token, while the row still lives: an error of the task, no crash.
-            emit(logger, logging.ERROR, events.JOB_TIMED_OUT, job_id=lease.job_id, task=lease.task)
-            self._end(failed(task, lease, timed_out(task)))
-        elif self.killed_for == "drain":
-            self._end(released(lease, begun=True))
-        else:
-            self._report(lease)
-        self.process.reap()
-        self.process = None
-
-    def _end(self, ending: Ending) -> None:
-        # The row takes no other job before: if the child died of that one, this one would be charged.
-        self._pool.worker.settler.put_and_wait(ending)
-
-    def _report(self, lease: Lease) -> None:
-        """The process died by itself: its row is gone, and what it ran alone is charged a crash."""
-        assert self.row is not None and self.process is not None
-        row, self.row = self.row, None
-        emit(
-            logger,
-            logging.ERROR,
-            events.JOB_CRASHED,
-            job_id=lease.job_id,
-            task=lease.task,
-            exit=self.process.exit_text(),
-        )
-        while True:
-            try:
-                self._pool.worker.engine.run(workers.report_dead(row))
-                return
-            except Exception as error:
-                emit(logger, logging.ERROR, events.STORE_LOST, error=str(error))
-                if self._pool.closing:
-                    return  # the row lapses with its parent's
-                time.sleep(PAUSE_S)
+START_PAUSE_MAX_S = 30.0
+"""So long, at most, until a start that failed is tried again."""
 
 
 class ChildPool:
@@ -127,13 +47,17 @@ class ChildPool:
         self.isolated = isolated
         self.app_path = worker.app_path or where_is(worker.app)
         self.closing = False
+        self.claiming = True
         count = max(1, min(worker.options.slots, os.cpu_count() or 1)) if isolated else 1
         self._children = [Child(self) for _ in range(count)]
         self._busy: dict[Child, threading.Thread] = {}
         self._suspects = False
         self._asked: list[int] = []
-        self._claiming = True
         self._marks = Marks()
+        self._starting = False
+        self._start_at = 0.0
+        self._start_pause = PAUSE_S
+        self._news = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="dutiful-children", daemon=True)
 
@@ -155,10 +79,9 @@ class ChildPool:
                 child.stale = True
                 if child.lease is None:
                     child.row = None
-        with self._changed:
-            self._suspects = beat.suspects
-            if beat.suspects:
-                self._changed.notify()
+        self._suspects = beat.suspects
+        if beat.suspects:
+            self._tell()
 
     @property
     def busy(self) -> bool:
@@ -167,9 +90,11 @@ class ChildPool:
 
     def stop_claiming(self) -> None:
         """Feed no more."""
-        with self._changed:
-            self._claiming = False
-            self._changed.notify()
+        self.claiming = False
+        self._tell()
+        for child in self._children:
+            if (starting := child.starting) is not None:
+                starting.kill()
         if self._thread.ident is not None:
             self._thread.join(10.0)
 
@@ -212,41 +137,57 @@ class ChildPool:
     # ── feeding ─────────────────────────────────────────────────────────────────────────────
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                if not self._claiming:
-                    return
-                idle = [child for child in self._children if child not in self._busy]
-                wanted = bool(self.isolated) or self._suspects
-                if not idle or not wanted or not self.worker.heart.trusted:
-                    self._changed.wait(PAUSE_S)
+        while self.claiming:
+            self._news = False
             self._retire_idle()
-            if not idle or not wanted:
-                continue
-            try:
-                fed = self._feed(idle[0])
-            except Exception as error:
-                if isinstance(error, CommitUnknown):
-                    # The row may hold a job that nobody runs. No more beats for it: what it holds
-                    # lapses, but not before the endings that are on their way are settled.
-                    idle[0].row = None
-                emit(logger, logging.ERROR, events.STORE_LOST, error=str(error))
-                fed = False
+            idle = [child for child in self._children if child not in self._busy]
+            wanted = bool(self.isolated) or self._suspects
+            fed = False
+            if idle and wanted and self.worker.heart.trusted:
+                try:
+                    fed = self._feed(idle)
+                except Exception as error:
+                    emit(logger, logging.ERROR, events.STORE_LOST, error=str(error))
             if not fed:
                 with self._changed:
-                    if self._claiming:
-                        self._changed.wait(PAUSE_S)
+                    self._changed.wait_for(lambda: self._news, PAUSE_S)
 
-    def _feed(self, child: Child) -> bool:
-        lease = self._claim(child)
+    def _tell(self) -> None:
+        with self._changed:
+            self._news = True
+            self._changed.notify()
+
+    def _feed(self, idle: list[Child]) -> bool:
+        """Claim for a child that is ready; where none is and something waits, start one."""
+        child = next((child for child in idle if child.ready), None)
+        if child is None:
+            child = idle[0]
+            if self.app_path:
+                if self._may_start() and self._waits():
+                    self._starting = True
+                    self._occupy(child, self._start, child)
+                return False
+        try:
+            lease = self._claim(child)
+        except CommitUnknown:
+            # The row may hold a job that nobody runs. No more beats for it: what it holds
+            # lapses, but not before the endings that are on their way are settled.
+            child.row = None
+            raise
         if lease is None:
             return False
-        child.lease = lease
-        child.used_at = time.monotonic()
-        thread = threading.Thread(target=self._one, args=(child, lease), name="dutiful-child", daemon=True)
+        child.take(lease)
+        self._occupy(child, self._one, child, lease)
+        return True
+
+    def _occupy(self, child: Child, target: Callable[..., None], *given: object) -> None:
+        thread = threading.Thread(target=target, args=given, name="dutiful-child", daemon=True)
         self._busy[child] = thread
         thread.start()
-        return True
+
+    def _free(self, child: Child) -> None:
+        self._busy.pop(child, None)
+        self._tell()
 
     def _one(self, child: Child, lease: Lease) -> None:
         try:
@@ -256,9 +197,49 @@ class ChildPool:
             self.worker.settler.put(released(lease, begun=True))
         finally:
             child.lease = None
-            self._busy.pop(child, None)
-            with self._changed:
-                self._changed.notify()
+            self._free(child)
+
+    def _start(self, child: Child) -> None:
+        started = False
+        try:
+            started = child.start()
+        except OSError as error:
+            emit(logger, logging.ERROR, events.CHILD_START_FAILED, error=str(error))
+        finally:
+            self._start_at = 0.0 if started else time.monotonic() + self._start_pause
+            self._start_pause = PAUSE_S if started else min(2 * self._start_pause, START_PAUSE_MAX_S)
+            self._starting = False
+            self._free(child)
+
+    def _may_start(self) -> bool:
+        """One at a time: a job that waits is seen until it is claimed, and wants one child only."""
+        return not self._starting and time.monotonic() >= self._start_at
+
+    def _waits(self) -> bool:
+        """Whether there is something to claim for a child."""
+        engine, lanes = self.worker.engine, self.worker.lanes.ordered()
+        if not lanes:
+            return False
+        if self._suspects:
+            if engine.run(claims.waiting_suspect(lanes, self.worker.app.known())):
+                return True
+            self._suspects = False
+        if not self.isolated:
+            return False
+        found = self._look(lanes)
+        if found.due and not found.ready:
+            engine.run(claims.claim(self.worker.id, [], {}, 1, promote=True))  # promotes, takes nothing
+            found = self._look(lanes)
+        return found.ready
+
+    def _look(self, lanes: Sequence[int]) -> Waiting:
+        now = time.monotonic()
+        asked = self._marks.lanes(lanes, now)
+        found = self.worker.engine.run(claims.waiting(asked, self.isolated))
+        if not found.ready:
+            then = time.monotonic()
+            self._marks.claimed(asked, [], 1, found.horizon, then, then - now)
+        return found
 
     def _claim(self, child: Child) -> Lease | None:
         engine, lanes = self.worker.engine, self.worker.lanes.ordered()

@@ -111,6 +111,13 @@ def exits_apart(n: int, *, run: Run = Run.given) -> None:
     os._exit(3)
 
 
+@app.task(isolation="process")
+def nap_apart(n: int, ms: int, *, run: Run = Run.given) -> None:
+    note("begin", run.job_id, run.run_no)
+    time.sleep(ms / 1000)
+    note("end", run.job_id, run.run_no)
+
+
 @app.task(isolation="process", timeout="300ms", retry=0)
 def hangs_apart(n: int, *, run: Run = Run.given) -> None:
     note("begin", run.job_id, run.run_no)
@@ -135,6 +142,19 @@ def times_out(n: int, *, run: Run = Run.given) -> None:
 @app.on_start
 def started() -> None:
     note("started")
+
+
+@app.on_start
+def child_started() -> None:
+    """A child hangs or fails while it starts, if the test has set the flag."""
+    spec = sys.modules["__main__"].__spec__
+    if spec is None or spec.name != "dutiful.worker.child_process":
+        return
+    note("child")
+    while flag("child-hangs"):
+        time.sleep(0.01)
+    if flag("child-fails"):
+        os._exit(7)
 
 
 @app.on_start

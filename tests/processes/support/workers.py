@@ -10,11 +10,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dutiful import App
 from dutiful.operations import inspect
+
+if TYPE_CHECKING:
+    from dutiful.app.task import Task
 
 MODULE = "tests.processes.support.jobs"
 ROOT = Path(__file__).parents[3]
@@ -88,10 +92,20 @@ class Place:
 
     def enqueue(self, name: str, *rows: tuple[object, ...]) -> list[str]:
         """Enqueue by the task's short name; returns the ids."""
+        with self._task(name) as task:
+            return [handle.id for handle in self.app.enqueue_many(task, rows)]
+
+    def enqueue_later(self, run_in: str, name: str, *row: object) -> str:
+        """One job that is due only then."""
+        with self._task(name) as task:
+            return str(task.using(run_in=run_in).enqueue(*row).id)
+
+    @contextlib.contextmanager
+    def _task(self, name: str) -> Iterator[Task[..., Any]]:
         task = self.app.find_task(f"{MODULE}.{name}")
         elsewhere, task.app = task.app, self.app
         try:
-            return [handle.id for handle in self.app.enqueue_many(task, rows)]
+            yield task
         finally:
             task.app = elsewhere
 
@@ -120,6 +134,9 @@ class Place:
 
     def set(self, name: str) -> None:
         (self.flags / name).touch()
+
+    def unset(self, name: str) -> None:
+        (self.flags / name).unlink()
 
     def output(self) -> str:
         path = self.folder / "workers.log"

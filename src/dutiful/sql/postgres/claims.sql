@@ -57,6 +57,28 @@ SELECT 0, 0, c.id::text, c.lane, c.ready_seq, c.token::text, c.run_no, c.attempt
        c.epoch, c.args_version, c.task, c.key, c.args, c.run_at, c.enqueued_at
   FROM claimed AS c
 
+-- name: waiting_jobs
+-- Whether claim_jobs would find something, and whether jobs whose time has come wait to be promoted:
+-- a look before a child is started that is to be claimed for.
+SELECT s.last_value, EXISTS (
+    SELECT 1 FROM jsonb_to_recordset(:lanes::jsonb) AS w(lane integer, mark bigint)
+     CROSS JOIN LATERAL (
+        SELECT 1 FROM dutiful.job AS j
+         WHERE j.lane = w.lane AND j.ready_seq > w.mark AND j.state = 'ready' AND NOT j.suspect
+           AND j.args_version <= (:known::jsonb -> j.task)::integer
+         ORDER BY j.ready_seq LIMIT 1) AS j), EXISTS (
+    SELECT 1 FROM dutiful.job AS j
+     WHERE j.ready_seq IS NULL AND j.gate IS NULL AND j.state = 'ready' AND j.run_at <= :now)
+  FROM dutiful.ready_seq AS s
+
+-- name: waiting_suspect
+-- Whether claim_suspect would find one.
+SELECT 1 FROM dutiful.job AS j
+ WHERE j.suspect AND j.ready_seq IS NOT NULL AND j.state = 'ready'
+   AND j.lane IN (SELECT e.value::integer FROM jsonb_array_elements_text(:lanes::jsonb) AS e(value))
+   AND j.args_version <= (:known::jsonb -> j.task)::integer
+ LIMIT 1
+
 -- name: sweep_ready
 -- Ready rows below the marks were passed by (an enqueue that took long to commit, a lock at the
 -- wrong moment): they get a new number and stand before every mark again.

@@ -42,6 +42,26 @@ UPDATE dutiful.job
 RETURNING 0, 0, id, lane, ready_seq, token, run_no, attempt, crashes, epoch, args_version, task, key,
           args, run_at, enqueued_at
 
+-- name: waiting_jobs
+-- Whether claim_jobs would find something, and whether jobs whose time has come wait to be promoted:
+-- a look before a child is started that is to be claimed for.
+SELECT 0, EXISTS (
+    SELECT 1 FROM json_each(:lanes) AS w
+     CROSS JOIN dutiful.job AS j ON j.lane = json_extract(w.value, '$.lane')
+       AND j.ready_seq > json_extract(w.value, '$.mark')
+     WHERE j.state = 'ready' AND NOT j.suspect
+       AND j.args_version <= json_extract(:known, '$."' || j.task || '"')), EXISTS (
+    SELECT 1 FROM dutiful.job AS j
+     WHERE j.ready_seq IS NULL AND j.gate IS NULL AND j.state = 'ready' AND j.run_at <= :now)
+
+-- name: waiting_suspect
+-- Whether claim_suspect would find one.
+SELECT 1 FROM dutiful.job AS j
+ WHERE j.suspect AND j.ready_seq IS NOT NULL AND j.state = 'ready'
+   AND j.lane IN (SELECT w.value FROM json_each(:lanes) AS w)
+   AND j.args_version <= json_extract(:known, '$."' || j.task || '"')
+ LIMIT 1
+
 -- name: sweep_ready
 -- Nothing is ever passed by here: marks are 0. Kept, so that operations are the same.
 SELECT id FROM dutiful.job WHERE false
