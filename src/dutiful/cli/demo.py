@@ -26,7 +26,7 @@ class DemoOptions:
 
 
 @click.command("demo", cls=SharedCommand)
-@click.option("--fast", is_flag=True, help="Fewer orders, at most 15 seconds.")
+@click.option("--fast", is_flag=True, help="The same orders, more quickly: at most 15 seconds.")
 @click.option("--seed", type=int, metavar="N", help="Repeat a run's chances.")
 @click.option("--kills", type=click.IntRange(1), metavar="N", help="How many workers are killed.")
 @click.option("--keep", is_flag=True, help="Leave the folder with the databases behind.")
