@@ -218,18 +218,20 @@ CREATE INDEX audit_subject ON dutiful.audit (subject, id);
 
 -- What was done, begun or used up, in the transaction that did it; its key makes the work once. Also in
 -- databases that hold no jobs (dutiful migrate --ledger). kind: "work" (exactly_once), "start" (at_most_once)
--- or "once" (dutiful.once, which names no run). No row is ever changed after its transaction.
+-- or "once" (dutiful.once, which names no run; request is a hash of what was asked for). No row is ever
+-- changed after its transaction.
 CREATE TABLE dutiful.ledger (
-    app    text NOT NULL,
-    task   text NOT NULL,
-    key    text NOT NULL,
-    epoch  integer NOT NULL,
-    kind   text NOT NULL,
-    at     bigint NOT NULL,
-    run_no integer,
-    job_id uuid,
-    token  uuid,
-    result bytea,
+    app     text NOT NULL,
+    task    text NOT NULL,
+    key     text NOT NULL,
+    epoch   integer NOT NULL,
+    kind    text NOT NULL,
+    at      bigint NOT NULL,
+    run_no  integer,
+    job_id  uuid,
+    token   uuid,
+    result  bytea,
+    request text,
     PRIMARY KEY (app, task, key, epoch),
     CONSTRAINT ledger_kind CHECK (kind IN ('work', 'start', 'once')),
     CONSTRAINT ledger_run CHECK ((kind = 'once') = (token IS NULL))
@@ -241,8 +243,8 @@ CREATE FUNCTION dutiful.ledger_settled() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
     IF pg_catalog.strpos(coalesce(pg_catalog.current_setting('dutiful.settled', true), ''), NEW.token::text) = 0 THEN
-        RAISE EXCEPTION 'the work of job % cannot be committed yet: dutiful commits it when the body has returned', NEW.job_id
-              USING ERRCODE = 'DU001';
+        RAISE EXCEPTION USING ERRCODE = 'DU001', MESSAGE = pg_catalog.concat('the work of job ', NEW.job_id,
+              ' cannot be committed yet: dutiful commits it when the body has returned');
     END IF;
     RETURN NULL;
 END $$;

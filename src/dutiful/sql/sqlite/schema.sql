@@ -218,18 +218,20 @@ CREATE INDEX dutiful_audit_subject ON dutiful_audit (subject, id);
 
 -- What was done, begun or used up, in the transaction that did it; its key makes the work once. Also in
 -- databases that hold no jobs (dutiful migrate --ledger). kind: "work" (exactly_once), "start" (at_most_once)
--- or "once" (dutiful.once, which names no run). No row is ever changed after its transaction.
+-- or "once" (dutiful.once, which names no run; request is a hash of what was asked for). No row is ever
+-- changed after its transaction.
 CREATE TABLE dutiful_ledger (
-    app    text NOT NULL,
-    task   text NOT NULL,
-    key    text NOT NULL,
-    epoch  integer NOT NULL,
-    kind   text NOT NULL,
-    at     integer NOT NULL,
-    run_no integer,
-    job_id text,
-    token  text,
-    result blob,
+    app     text NOT NULL,
+    task    text NOT NULL,
+    key     text NOT NULL,
+    epoch   integer NOT NULL,
+    kind    text NOT NULL,
+    at      integer NOT NULL,
+    run_no  integer,
+    job_id  text,
+    token   text,
+    result  blob,
+    request text,
     PRIMARY KEY (app, task, key, epoch),
     CONSTRAINT ledger_kind CHECK (kind IN ('work', 'start', 'once')),
     CONSTRAINT ledger_run CHECK ((kind = 'once') = (token IS NULL))
