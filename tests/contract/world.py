@@ -21,10 +21,10 @@ from tests.contract.stores import APP, SECOND, Clock, new
 DAY = 86_400 * SECOND
 LEASE = 30 * SECOND
 KNOWN = {"send": 1}
-TABLES = ("lane", "queue", "job", "dead", "history", "duty", "failure", "worker", "chore", "audit")
+TABLES = ("lane", "queue", "job", "dead", "history", "duty", "failure", "worker", "chore", "audit", "effect")
 """All tables that operations write; the counter of ready numbers is none: a refusal may use one up."""
 
-JOB_TABLES = ("job", "dead", "history", "duty", "failure", "audit")
+JOB_TABLES = ("job", "dead", "history", "duty", "failure", "audit", "effect")
 
 RAISED = Failure("ValueError", "no", "Traceback …")
 

@@ -11,12 +11,14 @@ from typing import Any
 
 import dutiful.operations
 from dutiful.engines.contract import Engine
+from dutiful.model.effects import EffectRow, Terms
 from dutiful.model.ids import make_id
 from dutiful.model.jobs import Ending, Failure, Lane, Lease, NewJob, NewWorker
 from dutiful.operations import (
     audit,
     claims,
     dead,
+    effects,
     enqueue,
     health,
     lanes,
@@ -32,6 +34,7 @@ from dutiful.operations.plan import Operation
 
 APP = "shop"
 KNOWN = {"t": 1}
+TERMS = Terms.of("open", remembered="1d")
 
 
 def job(**more: Any) -> NewJob:
@@ -78,9 +81,22 @@ class World:
         run(enqueue.many(APP, [job(key=f"k{n}") for n in range(6)]))
         self.leases = run(claims.claim(self.me, [self.lane], KNOWN, 5)).leases
         [self.lone] = run(claims.claim(self.alone, [self.lane], KNOWN, 1)).leases
+        run(effects.intend(self.caller(), TERMS, None))
         last = [job(key="keyed"), job(), job(delay_us=10**12)]
         run(enqueue.many(APP, last))
         self.keyed, self.ready = last[0].id, last[1].id
+
+    def caller(self, name: str = "open") -> effects.Caller:
+        """An effect of a run that is under way; that called "open" was called and not answered."""
+        assert self.lone is not None
+        duty = self.lone.key or self.lone.job_id
+        return effects.Caller(APP, "t", duty, name, f"key of {name}", self.lone.job_id, self.lone.token)
+
+    def seen(self) -> EffectRow:
+        """The open effect."""
+        row = self.engine.run(effects.look(self.caller())).row
+        assert row is not None
+        return row
 
     @staticmethod
     def _bury(lease: Lease) -> Ending:
@@ -114,6 +130,13 @@ EXAMPLES: dict[str, Example] = {
     "claims.sequence_value": lambda w: claims.sequence_value(),
     "dead.held": lambda w: dead.held(APP, []),
     "dead.page": lambda w: dead.page(APP, after=(2**62, "ffffffff-ffff-ffff-ffff-ffffffffffff")),
+    "effects.look": lambda w: effects.look(w.caller()),
+    "effects.intend": lambda w: effects.intend(w.caller("new"), TERMS, None),
+    "effects.intend once more": lambda w: effects.intend(w.caller(), TERMS, w.seen(), fresh=False),
+    "effects.settle": lambda w: effects.settle(w.caller(), 1, b"1"),
+    "effects.settle_found": lambda w: effects.settle_found(w.caller(), 1, b"1"),
+    "effects.end_call": lambda w: effects.end_call(w.caller(), 1, "no", refused=True),
+    "effects.of_duty": lambda w: effects.of_duty(APP, "t", w.caller().duty),
     "enqueue.one": lambda w: enqueue.one(APP, job(key="new", repeated=True)),
     "enqueue.one into a queue that is not there": lambda w: enqueue.one(APP, replace(job(), queue="new")),
     "enqueue.one of a held duty": lambda w: enqueue.one(APP, job(key="keyed")),

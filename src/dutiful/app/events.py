@@ -20,6 +20,7 @@ JOB_DONE = "job_done"
 JOB_FAILED = "job_failed"
 JOB_SNOOZED = "job_snoozed"
 JOB_BURIED = "job_buried"
+JOB_IN_DOUBT = "job_in_doubt"
 JOB_RELEASED = "job_released"
 JOB_TIMED_OUT = "job_timed_out"
 JOB_CRASHED = "job_crashed"
@@ -34,6 +35,7 @@ CHILD_ENDED = "child_ended"
 CHILD_START_FAILED = "child_start_failed"
 CODE_CHANGED = "code_changed"
 COMMIT_UNKNOWN = "commit_unknown"
+EFFECT_NOT_NOTED = "effect_not_noted"
 
 
 def emit(logger: logging.Logger, level: int, event: str, **fields: object) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from ..model.errors import LeaseLost, WrongDelivery
+from ..model.durations import Duration
+from ..model.effects import EffectStop
+from ..model.errors import EffectChanged, LeaseLost, WrongDelivery
 from ..model.keys import effect_key
+from .effects import Asked, EffectMeans, acarry, carry, checked, flow_of
 
 if TYPE_CHECKING:
     from .transactions import AsyncTransaction, Transaction
@@ -33,7 +37,7 @@ class Run:
 
     given: ClassVar[Run]
 
-    __slots__ = ("_means", "_over", "attempt", "duty_key", "job_id", "run_no", "task")
+    __slots__ = ("_effects", "_means", "_over", "_stop", "attempt", "duty_key", "job_id", "run_no", "task")
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class Run:
         attempt: int,
         duty_key: str | None,
         means: Means | None = None,
+        effects: EffectMeans | None = None,
     ) -> None:
         self.job_id = job_id
         self.task = task
@@ -55,6 +60,9 @@ class Run:
         """The business key by ``once=``, None where the task declares none."""
         self._over = False
         self._means = means
+        self._effects = effects
+        self._stop: EffectStop | EffectChanged | None = None
+        """Why this run cannot go on, if an effect said so: it ends so, whatever the body makes of it."""
 
     def key(self, name: str) -> str:
         """An idempotency key for one call to the world outside: the same in every run of this duty.
@@ -62,6 +70,85 @@ class Run:
         32 hexadecimal characters. Send it with the call, so that its receiver can refuse a repeat.
         """
         return effect_key(self.task, self.duty, name)
+
+    def effect(
+        self,
+        name: str,
+        *,
+        do: Callable[[str], Any],
+        request: Any = None,
+        remembered: Duration | None = None,
+        lookup: Callable[[str], Any] | None = None,
+        margin: Duration | None = None,
+        quiet: Duration | None = None,
+    ) -> Any:
+        """Call the world outside, once for this duty: ``do(key)``, its result kept and given again.
+
+        The call is written down before it is made, so that a crash in between is never unnoticed; a later
+        run that finds it done is given the stored result and calls nobody. A call whose outcome is unknown
+        is sent again, under the same key, only while the other side remembers it: for ``remembered`` less
+        ``margin`` (default: a tenth, at least 5 minutes) from the first call. After that ``lookup(key)``
+        says what became of it: the result, None (surely not applied), or it raises :class:`dutiful.Unsure`.
+        Surely not applied, it is sent again when the earlier caller is proven dead and ``quiet`` (default
+        5 minutes) has passed; until then the job waits, uncharged. Where nothing tells, the job is in doubt.
+
+        ``request`` is what the call is about, as plain data: an open call that is made again with another
+        request means that code or data changed, and buries the job. ``do`` raises
+        :class:`dutiful.EffectRefused` for a refusal that is sure; whatever else it raises leaves the outcome
+        unknown. The result comes back as JSON has it, at most 64 KiB.
+
+        Raises what ``do`` raises, InvalidEffect and InsideTransaction (nothing was begun), LeaseLost
+        (another run owns the job), ResultNotKept (done, but what it returned could not be stored).
+        """
+        asked = self._asked(name, do, request, remembered, lookup, margin, quiet)
+        try:
+            return carry(flow_of(asked, self._effects), self._effects)
+        except (EffectStop, EffectChanged) as stop:
+            self._stop = stop
+            raise
+
+    async def aeffect(
+        self,
+        name: str,
+        *,
+        do: Callable[[str], Any],
+        request: Any = None,
+        remembered: Duration | None = None,
+        lookup: Callable[[str], Any] | None = None,
+        margin: Duration | None = None,
+        quiet: Duration | None = None,
+    ) -> Any:
+        """:meth:`effect` for an async body. ``do`` and ``lookup`` may be async; plain ones block the loop."""
+        asked = self._asked(name, do, request, remembered, lookup, margin, quiet)
+        try:
+            return await acarry(flow_of(asked, self._effects), self._effects)
+        except (EffectStop, EffectChanged) as stop:
+            self._stop = stop
+            raise
+
+    def _asked(
+        self,
+        name: str,
+        do: Callable[[str], Any],
+        request: Any,
+        remembered: Duration | None,
+        lookup: Callable[[str], Any] | None,
+        margin: Duration | None,
+        quiet: Duration | None,
+    ) -> Asked:
+        self.check()
+        terms = checked(name, do, request, remembered, lookup, margin, quiet)
+        return Asked(
+            task=self.task,
+            duty=self.duty,
+            job_id=self.job_id,
+            run_no=self.run_no,
+            name=name,
+            key=self.key(name),
+            terms=terms,
+            do=do,
+            lookup=lookup,
+        )
 
     @property
     def duty(self) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .durations import Duration, microseconds, text
-from .errors import InvalidTask
+from .errors import EffectChanged, InvalidTask
 
 RETRY_TIMES = 8
 RETRY_TIMES_MAX = 10_000
@@ -157,6 +157,7 @@ def judge(error: BaseException, *, attempt: int, retry: Retry, chance: float) ->
     ====================================  =======================================================
     ``Snooze(delay)``                     again after delay, uncharged, however many tries are left
     ``GiveUp(reason)``                    bury: ``gave_up``
+    ``EffectChanged``                     bury: ``changed``
     an error the policy does not retry    bury: ``error`` (``retry=0``, not in ``on``, in ``never``)
     ``RetryIn(delay)``, tries are left    again after delay
     any other error, tries are left       again after the backoff, or the error's ``retry_after``,
@@ -169,6 +170,8 @@ def judge(error: BaseException, *, attempt: int, retry: Retry, chance: float) ->
         return Again(cause.delay_us, False, None)
     if isinstance(cause, GiveUp):
         return Bury("gave_up", error)
+    if isinstance(cause, EffectChanged):
+        return Bury("changed", error)
     if retry.times == 0 or not (isinstance(cause, RetryIn) or retry.wants(cause)):
         return Bury("error", error)
     if attempt > retry.times:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 from ..app import events
 from ..app.events import emit
 from ..app.running import Run
+from ..model.effects import EffectStop
 from ..model.errors import TimedOut
 from ..model.jobs import RESULT_BYTES_MAX, Ending, Failure, Lease
 from ..model.payload import encode_result
 from ..model.retry import Again, judge
+from .stops import effects_given, stopped
 
 if TYPE_CHECKING:
     from ..app.app import App
@@ -75,7 +77,7 @@ def body(
 ) -> Any:
     """Call the function itself; ``given`` are injected arguments other than the run."""
     arguments = _arguments(task, lease, run) | dict(given or {})
-    with _around(app, run):
+    with effects_given(app, lease, run), _around(app, run):
         return task.function(**arguments)
 
 
@@ -84,7 +86,7 @@ async def abody(
 ) -> Any:
     """The same for an async function, within its timeout."""
     arguments = _arguments(task, lease, run) | dict(given or {})
-    with _around(app, run):
+    with effects_given(app, lease, run), _around(app, run):
         if task.policy.timeout_us is None:
             return await task.function(**arguments)
         return await _in_time(task, arguments)
@@ -137,6 +139,8 @@ def completed(task: Task[..., Any], lease: Lease, value: Any) -> Ending:
 
 def failed(task: Task[..., Any], lease: Lease, error: BaseException) -> Ending:
     """The ending of a body that raised, by the pure verdict on it."""
+    if isinstance(error, EffectStop):
+        return stopped(task, lease, error)
     verdict = judge(error, attempt=lease.attempt, retry=task.policy.retry, chance=random.random())
     about: dict[str, Any] = {"job_id": lease.job_id, "task": lease.task, "attempt": lease.attempt}
     if not isinstance(verdict, Again):
