@@ -87,7 +87,8 @@ class Chores:
     def reap(self) -> None:
         """Mark dead workers gone, and take back what they held."""
         worker, engine = self._worker, self._worker.engine
-        dead = self._known_dead()
+        # On SQLite all workers share this host, so the kernel says who is dead: its lock is free.
+        dead = self._known_dead() if engine.name == "sqlite" else []
         alive, silent, unreaped = engine.run(workers.due())
         if silent and not dead:
             own = worker.heart.beaten(worker.options.lease_s)
@@ -95,14 +96,15 @@ class Chores:
                 emit(logger, logging.WARNING, events.REAP_BRAKED, alive=alive, silent=silent, own_beats=own)
                 silent = 0
         if silent or dead:
+            dead = dead or self._known_dead()  # elsewhere it proves of some silent ones that they are dead
             unreaped += len(engine.run(workers.bury(dead, silent=bool(silent))))
         if unreaped:
             self._lapse()
 
     def _known_dead(self) -> list[int]:
-        """On SQLite all workers share this host, so the kernel says who is dead: its lock is free."""
+        """The workers of this host whose process is gone, as the kernel says."""
         engine = self._worker.engine
-        if engine.name != "sqlite" or getattr(engine, "memory", False):
+        if getattr(engine, "memory", False):
             return []
         return [
             row.id

@@ -17,7 +17,8 @@ RETURNING id
 
 -- name: bury_workers
 -- Marks workers gone whose beat is older than their lease (unless the brake says not to: :silent is
--- false), or whose process is known to be dead (:dead). Rows are taken with SKIP LOCKED and looked at again as they are now: a beat that commits
+-- false), or whose process is known to be dead (:dead): of those alone it is proven that they do nothing
+-- any more. Rows are taken with SKIP LOCKED and looked at again as they are now: a beat that commits
 -- meanwhile saves its worker.
 WITH due AS MATERIALIZED (
     SELECT w.id FROM dutiful.worker AS w
@@ -26,7 +27,10 @@ WITH due AS MATERIALIZED (
             OR w.id IN (SELECT e.value::bigint FROM jsonb_array_elements_text(:dead::jsonb) AS e(value)))
        FOR UPDATE SKIP LOCKED
 )
-UPDATE dutiful.worker AS w SET gone_at = :now, gone_how = 'lapsed'
+UPDATE dutiful.worker AS w
+   SET gone_at = :now,
+       gone_how = CASE WHEN w.id IN (SELECT e.value::bigint FROM jsonb_array_elements_text(:dead::jsonb) AS e(value))
+                       THEN 'died' ELSE 'lapsed' END
   FROM due
  WHERE w.id = due.id AND w.gone_at IS NULL
    AND ((:silent::boolean AND w.beat_at < :now - w.lease)

@@ -16,8 +16,10 @@ RETURNING id
 
 -- name: bury_workers
 -- Marks workers gone whose beat is older than their lease, or whose process is known to be dead
--- (:dead: the kernel freed its lock).
-UPDATE dutiful.worker SET gone_at = :now, gone_how = 'lapsed'
+-- (:dead: the kernel freed its lock). Of those only it is proven that they do nothing any more.
+UPDATE dutiful.worker
+   SET gone_at = :now,
+       gone_how = CASE WHEN id IN (SELECT e.value FROM json_each(:dead) AS e) THEN 'died' ELSE 'lapsed' END
  WHERE gone_at IS NULL
    AND ((:silent AND beat_at < :now - lease) OR id IN (SELECT e.value FROM json_each(:dead) AS e))
 RETURNING id, host, file
