@@ -16,10 +16,10 @@ from dutiful.model.jobs import Lease
 from dutiful.model.states import STATES, VERBS
 from dutiful.operations import enqueue, people, retention, workers
 from tests.contract.stores import APP, SECOND, new
-from tests.contract.world import DAY, JOB_TABLES, World
+from tests.contract.world import DAY, JOB_TABLES, OTHER, World
 
 LATER = {
-    "start", "duplicate", "abort", "doubt", "lapse_in_doubt", "skip", "expire", "report", "report_failed",
+    "start", "abort", "doubt", "lapse_in_doubt", "skip", "expire", "report", "report_failed",
     "confirm", "resume", "refute", "waive", "unwaive",
 }  # fmt: skip
 """Verbs of the table that no operation carries out yet."""
@@ -100,7 +100,8 @@ def in_doubt(world: World, queue: str, alone: bool) -> Case:
     """By hand, for no verb leads there yet."""
     case = running(world, queue, alone)
     world.sql(
-        "UPDATE dutiful.job SET state = 'in_doubt', last_token = token, token = NULL, worker = NULL"
+        "UPDATE dutiful.job SET state = 'in_doubt', last_token = token, token = NULL, worker = NULL,"
+        " doubt_at = 1, doubt = 'test'"
         " WHERE id = %s",
         case.job,
     )
@@ -172,6 +173,7 @@ ACTS: dict[str, Callable[[Case], bool]] = {
     "enqueue": enqueue_again,
     "claim": claim,
     "complete": settle("complete"),
+    "duplicate": settle("duplicate"),
     "fail": settle("fail"),
     "bury": settle("bury"),
     "snooze": settle("snooze"),
@@ -203,6 +205,9 @@ def written(verb: str, case: Case, before: dict[str, Any]) -> dict[str, Any]:
         case "complete":
             gone = {"place": "history", "finished_at": now, "outcome": "performed", "attempt": tried}
             return gone | {"last_token": token, "run_no": before["run_no"], "result": '{"ok":1}'}
+        case "duplicate":
+            gone = {"place": "history", "finished_at": now, "outcome": "duplicate", "attempt": tried}
+            return gone | {"last_token": token, "run_no": before["run_no"], "same_as": OTHER, "result": None}
         case "fail":
             return back | {"attempt": tried, "run_at": now + 15 * SECOND, "ready_seq": None, "suspect": 0}
         case "bury":

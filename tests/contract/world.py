@@ -26,6 +26,9 @@ TABLES = ("lane", "queue", "job", "dead", "history", "duty", "failure", "worker"
 
 JOB_TABLES = ("job", "dead", "history", "duty", "failure", "audit", "effect")
 
+OTHER = "00000000-0000-7000-8000-00000000000f"
+"""The job that did the duty of which another is a duplicate."""
+
 RAISED = Failure("ValueError", "no", "Traceback …")
 
 
@@ -169,6 +172,7 @@ def ending(lease: Lease, verb: str, **fields: Any) -> Ending:
     """As a worker would make it: a snooze and a release give their attempt back."""
     usual: dict[str, Any] = {
         "complete": {"result": b'{"ok":1}'},
+        "duplicate": {"same_as": OTHER},
         "fail": {"failure": RAISED, "delay_us": 15 * SECOND},
         "bury": {"failure": RAISED, "reason": "exhausted"},
         "snooze": {"delay_us": 15 * SECOND, "charged": False},

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from ..model.jobs import Ending
 from .plan import Call, Steps, as_json, operation, query
 
+OUTCOME = {"complete": "performed", "duplicate": "duplicate"}
+"""What is stored of a job that such an ending has done."""
+
 
 @operation
 def settle(endings: Sequence[Ending], worker: int) -> Steps[list[Ending]]:
     """End these runs; returns those that are over already: another run, or a person, owns the job."""
-    completed = [end for end in endings if end.verb == "complete"]
+    completed = [end for end in endings if end.verb in ("complete", "duplicate")]
     buried = [end for end in endings if end.verb == "bury"]
     returned = [end for end in endings if end.verb in ("fail", "snooze", "release")]
     kinds = (("complete_jobs", completed), ("bury_jobs", buried), ("return_jobs", returned))
@@ -40,8 +43,8 @@ def who_holds(endings: Sequence[Ending]) -> Steps[dict[str, str]]:
         yield Call("who_holds", {"rows": as_json(asked)}, alone=True)
     ):
         mine = _hex(token)
-        if verbs[job_id] == "complete":
-            stands = _hex(closed) == mine and outcome == "performed"
+        if verbs[job_id] in OUTCOME:
+            stands = _hex(closed) == mine and outcome == OUTCOME[verbs[job_id]]
         else:
             stands = mine in (_hex(last), _hex(dead), _hex(closed)) and not lapsed
         if state == "running" and _hex(held) == mine:
@@ -53,17 +56,16 @@ def who_holds(endings: Sequence[Ending]) -> Steps[dict[str, str]]:
 
 def _rows(name: str, endings: Sequence[Ending]) -> str:
     if name == "complete_jobs":
-        return as_json(
-            [
-                {
-                    "id": end.job_id,
-                    "token": end.token,
-                    "result": None if end.result is None else end.result.decode(),
-                }
-                for end in endings
-            ]
-        )
+        return as_json([_completed(end) for end in endings])
     return as_json([_returned(end) if name == "return_jobs" else _buried(end) for end in endings])
+
+
+def _completed(end: Ending) -> dict[str, object]:
+    row: dict[str, object] = {"id": end.job_id, "token": end.token}
+    row["result"] = None if end.result is None else end.result.decode()
+    if end.verb == "duplicate":
+        row |= {"outcome": "duplicate", "same_as": end.same_as}
+    return row
 
 
 def _returned(end: Ending) -> dict[str, object]:

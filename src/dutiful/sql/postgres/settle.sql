@@ -1,19 +1,19 @@
 -- name: complete_jobs
--- Ends runs well: from the live table into the history. The token is the fence, alone (a state in
--- the condition would let the planner choose a partial index); a worker whose lease was taken over
--- matches no row, and learns it.
+-- Ends runs well: from the live table into the history. "same_as" names the job that did the duty,
+-- where this one found it done. The token is the fence, alone (a state in the condition would let the
+-- planner choose a partial index); a worker whose lease was taken over matches no row, and learns it.
 WITH gone AS (
     DELETE FROM dutiful.job AS j
-     USING jsonb_to_recordset(:rows::jsonb) AS e(id uuid, token uuid, result text)
+     USING jsonb_to_recordset(:rows::jsonb) AS e(id uuid, token uuid, result text, outcome text, same_as uuid)
      WHERE j.id = e.id AND j.token = e.token
-    RETURNING j.*, e.result
+    RETURNING j.*, e.result, coalesce(e.outcome, 'performed') AS outcome, e.same_as
 )
 INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
-       worker, last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
+       worker, last_token, same_as, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
        outcome, delivery, task, key, args, result)
 SELECT g.id, :now, g.lane, g.run_at, g.enqueued_at, g.claimed_at, g.started_at, g.worker, g.token,
-       g.run_no, g.attempt, g.epoch, g.args_version, g.crashes, g.crashes_max, 'done',
-       'performed', g.delivery, g.task, g.key, g.args, convert_to(g.result, 'UTF8')
+       g.same_as, g.run_no, g.attempt, g.epoch, g.args_version, g.crashes, g.crashes_max, 'done',
+       g.outcome, g.delivery, g.task, g.key, g.args, convert_to(g.result, 'UTF8')
   FROM gone AS g
 RETURNING last_token::text
 

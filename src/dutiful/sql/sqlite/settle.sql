@@ -1,12 +1,14 @@
 -- name: complete_jobs
--- Ends runs well: from the live table into the history. The token is the fence; a worker whose
--- lease was taken over matches no row, and learns it.
+-- Ends runs well: from the live table into the history. "same_as" names the job that did the duty,
+-- where this one found it done. The token is the fence; a worker whose lease was taken over matches no
+-- row, and learns it.
 INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
-       worker, last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
+       worker, last_token, same_as, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
        outcome, delivery, task, key, args, result)
 SELECT j.id, :now, j.lane, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
-       j.run_no, j.attempt, j.epoch, j.args_version, j.crashes, j.crashes_max, 'done',
-       'performed', j.delivery, j.task, j.key, j.args,
+       json_extract(e.value, '$.same_as'), j.run_no, j.attempt, j.epoch, j.args_version, j.crashes,
+       j.crashes_max, 'done', coalesce(json_extract(e.value, '$.outcome'), 'performed'), j.delivery,
+       j.task, j.key, j.args,
        CAST(json_extract(e.value, '$.result') AS blob)
   FROM json_each(:rows) AS e
  CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
