@@ -128,14 +128,16 @@ class EffectRow:
     error: str | None = None
 
     def window_ends_us(self, terms: Terms) -> int | None:
-        """Until when the same key may be sent again; None where the other side has no keys.
+        """Until when the same key may be sent again; None where the other side has no keys."""
+        kept = self.kept(terms)
+        return None if kept is None else self.asked_at_us + kept[0] - kept[1]
 
-        What the code says now and what it said at the call must both allow it.
-        """
+    def kept(self, terms: Terms) -> tuple[int, int] | None:
+        """Memory and margin by which to judge: as declared at the call or as now, whichever ends sooner."""
         if self.remembered_us is None or terms.remembered_us is None:
             return None
-        remembered_us = min(self.remembered_us, terms.remembered_us)
-        return self.asked_at_us + remembered_us - max(self.margin_us, terms.margin_us)
+        then, now = (self.remembered_us, self.margin_us), (terms.remembered_us, terms.margin_us)
+        return then if then[0] - then[1] <= now[0] - now[1] else now
 
 
 @dataclass(frozen=True, slots=True)

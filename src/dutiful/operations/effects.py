@@ -94,10 +94,8 @@ def intend(caller: Caller, terms: Terms, seen: EffectRow | None, *, fresh: bool 
     if seen is None:
         rows = yield Call("intend_effect", params, alone=True)
         return rows[0][0] if rows else None
-    if not fresh and seen.remembered_us is not None and terms.remembered_us is not None:
-        # Calls under both declarations are open: what is kept holds for both.
-        params["remembered"] = min(seen.remembered_us, terms.remembered_us)
-        params["margin"] = max(seen.margin_us, terms.margin_us)
+    if not fresh and (kept := seen.kept(terms)) is not None:
+        params["remembered"], params["margin"] = kept  # calls under both declarations are open
     params |= {
         "fresh": fresh,
         "alive": int(seen.dead_since_us is None),
