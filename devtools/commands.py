@@ -23,6 +23,7 @@ USAGE = """\
   check               ruff, mypy and the house tests
   format              lets ruff write the layout and the simple repairs
   bench [args]        measures us, the floor and the peers in one run
+  powerloss [args]    the power goes after each write of SQLite (--images N --seed S)
   python [args]       the Python of the test environment
   docs | sim | model | chaos
 """
@@ -84,6 +85,11 @@ def bench(arguments: Sequence[str]) -> int:
     _become(environment, [str(environment.python), "-m", "bench", *arguments])
 
 
+def powerloss(arguments: Sequence[str]) -> int:
+    environment = environments.ready(_main_environment(), "dev")
+    _become(environment, [str(environment.python), "-m", "tests.powerloss", *arguments])
+
+
 def python(arguments: Sequence[str]) -> int:
     environment = environments.ready(_main_environment(), "dev")
     _become(environment, [str(environment.python), *arguments])
@@ -102,6 +108,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "check": check,
     "format": format_code,
     "bench": bench,
+    "powerloss": powerloss,
     "python": python,
 }
 

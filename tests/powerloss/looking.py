@@ -1,0 +1,62 @@
+"""Reads a store: all its rows, and on an image whether SQLite and our checker are content with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apsw
+
+from dutiful.engines.sqlite import SqliteEngine
+from dutiful.engines.sqlite_drivers import Connection
+from dutiful.engines.sqlite_schema import version
+from dutiful.model.errors import DutifulError
+from dutiful.operations import verify
+from tests.powerloss.disk import Image
+from tests.powerloss.history import Rows, Seen
+
+FILE = "jobs.db"
+
+LEFT_OUT = {
+    # When a migration ran, by the clock of the host: an image without a store is migrated anew.
+    "dutiful_version": "SELECT number, title FROM main.dutiful_version",
+    # Our own checkpoints leave a row that belongs to no operation.
+    "dutiful_chore": "SELECT * FROM main.dutiful_chore WHERE name <> 'checkpoint'",
+}
+
+
+def all_rows(connection: Connection) -> Rows:
+    """Every row of every table, in the order in which the file has them."""
+    names = connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table' ORDER BY name")
+    return {name: connection.execute(LEFT_OUT.get(name, f'SELECT * FROM main."{name}"')) for (name,) in names}
+
+
+def writer(engine: SqliteEngine) -> Connection:
+    """The connection that the engine writes with."""
+    engine.check_schema()
+    assert engine._writer is not None
+    return engine._writer
+
+
+def look(image: Image, folder: Path) -> Seen:
+    """Put the image into the empty ``folder``, open it as any program would, and look at everything."""
+    for name, content in image.items():
+        (folder / name).write_bytes(content)
+    # No power is lost while we look, so nothing need be synced.
+    engine = SqliteEngine(str(folder / FILE), driver="apsw", synchronous="off")
+    first: Connection | None = None
+    try:
+        first = engine._connect()
+        anew = version(first) is None
+        connection = writer(engine)
+        problems = [f"integrity: {row[0]}" for row in connection.execute("PRAGMA integrity_check")]
+        if problems == ["integrity: ok"]:
+            problems = [f"verify: {found}" for found in engine.run(verify.check(None, full=True))]
+        return Seen(all_rows(connection), tuple(problems), anew)
+    except (apsw.Error, DutifulError) as error:
+        return Seen(problems=(f"unreadable: {type(error).__name__}: {error}",))
+    finally:
+        if first is not None:
+            first.close()
+        engine.close()
+        for path in folder.iterdir():
+            path.unlink()
