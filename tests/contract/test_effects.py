@@ -27,7 +27,7 @@ from dutiful.model.errors import (
 from dutiful.model.keys import effect_key
 from dutiful.operations import effects
 from dutiful.operations.plan import Call, Operation
-from tests.contract.callers import Caller, Callers, Provider
+from tests.contract.calling import Caller, Callers, Provider
 from tests.contract.stores import APP, SECOND
 from tests.contract.world import World
 

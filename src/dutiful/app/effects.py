@@ -196,22 +196,27 @@ def _intend(asked: Asked, caller: Caller, row: EffectRow | None, fresh: bool, un
 
 def _send(asked: Asked, caller: Caller, number: int) -> Flow:
     """The call itself, which is written down, and what comes of it."""
+    kept: bytes | None
+    why: str | None
     try:
         value = yield Calling("do", asked.do, asked.key)
     except EffectRefused as error:
         yield from _note(asked, effects.end_call(caller, number, _text(error), refused=True))
         raise
+    except ResultNotKept as error:
+        kept, why = None, error.message
     except Exception as error:
         yield from _note(asked, effects.end_call(caller, number, _text(error), refused=False))
         raise
-    kept, error_text = _kept(value)
-    if not (yield from _write(effects.settle(caller, number, kept, error_text))):
+    else:
+        kept, why = _kept(value)
+    if not (yield from _write(effects.settle(caller, number, kept, why))):
         look: Look = yield effects.look(caller)
         row = look.row
         if row is not None and row.state == "done" and (look.mine or row.token == caller.token):
             return _given(asked, row.result, row.error)
         raise LeaseLost(job_id=asked.job_id, run_no=asked.run_no)
-    return _given(asked, kept, error_text)
+    return _given(asked, kept, why)
 
 
 def _write(operation: Operation[bool]) -> Flow:

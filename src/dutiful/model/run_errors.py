@@ -88,9 +88,16 @@ class EffectNotSent(EffectRefused):
 
 
 class EffectUnknown(RunError):
-    """Nobody knows whether the call was applied; its effect stays intended, and is asked for again."""
+    """Nobody knows whether the call was applied; its effect stays intended, and is asked for again.
+
+    ``retry_after`` is how many seconds the other side asked to be left alone; the next try waits so long.
+    """
 
     code = "DE410"
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message, hint=hint)
 
 
 class EffectChanged(RunError):
@@ -109,7 +116,8 @@ class InvalidEffect(RunError):
 class ResultNotKept(RunError):
     """The effect was done, but what its call returned cannot be stored. It is never called again.
 
-    A body that can do without the result catches this and goes on.
+    A body that can do without the result catches this and goes on. ``do=`` may raise it, too, where it
+    knows that the call was applied and cannot read the answer.
     """
 
     code = "DE414"
