@@ -18,7 +18,7 @@ RETURNING id
 -- name: bury_workers
 -- Marks workers gone whose beat is older than their lease (unless the brake says not to: :silent is
 -- false), or whose process is known to be dead (:dead): of those alone it is proven that they do nothing
--- any more. Rows are taken with SKIP LOCKED and looked at again as they are now: a beat that commits
+-- any more, and not of a child, whose row names its parent's lock: it ends a moment later. Rows are taken with SKIP LOCKED and looked at again as they are now: a beat that commits
 -- meanwhile saves its worker.
 WITH due AS MATERIALIZED (
     SELECT w.id FROM dutiful.worker AS w
@@ -29,7 +29,7 @@ WITH due AS MATERIALIZED (
 )
 UPDATE dutiful.worker AS w
    SET gone_at = :now,
-       gone_how = CASE WHEN w.id IN (SELECT e.value::bigint FROM jsonb_array_elements_text(:dead::jsonb) AS e(value))
+       gone_how = CASE WHEN NOT w.alone AND w.id IN (SELECT e.value::bigint FROM jsonb_array_elements_text(:dead::jsonb) AS e(value))
                        THEN 'died' ELSE 'lapsed' END
   FROM due
  WHERE w.id = due.id AND w.gone_at IS NULL

@@ -16,10 +16,12 @@ RETURNING id
 
 -- name: bury_workers
 -- Marks workers gone whose beat is older than their lease, or whose process is known to be dead
--- (:dead: the kernel freed its lock). Of those only it is proven that they do nothing any more.
+-- (:dead: the kernel freed its lock). Of those only it is proven that they do nothing any more, and not
+-- of a child, whose row names its parent's lock: it ends a moment later.
 UPDATE dutiful.worker
    SET gone_at = :now,
-       gone_how = CASE WHEN id IN (SELECT e.value FROM json_each(:dead) AS e) THEN 'died' ELSE 'lapsed' END
+       gone_how = CASE WHEN NOT alone AND id IN (SELECT e.value FROM json_each(:dead) AS e)
+                       THEN 'died' ELSE 'lapsed' END
  WHERE gone_at IS NULL
    AND ((:silent AND beat_at < :now - lease) OR id IN (SELECT e.value FROM json_each(:dead) AS e))
 RETURNING id, host, file
