@@ -14,7 +14,7 @@ import pytest
 
 from devtools.servers import PostgresConnection
 
-EMPTIED = "job, dead, history, duty, failure, worker, audit, lane, queue, chore"
+EMPTIED = "job, dead, history, duty, failure, worker, audit, lane, queue, chore, ledger, effect"
 
 
 @pytest.fixture(scope="session")

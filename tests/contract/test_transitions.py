@@ -5,185 +5,35 @@ What the table allows happens and writes what it says; all else is refused and c
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from dutiful.model.errors import JobNotFound, WrongState
-from dutiful.model.jobs import Lease
+from dutiful.model.errors import WrongState
 from dutiful.model.states import STATES, VERBS
-from dutiful.operations import enqueue, people, retention, workers
-from tests.contract.stores import APP, SECOND, new
-from tests.contract.world import DAY, JOB_TABLES, OTHER, World
+from dutiful.operations import people, retention
+from tests.contract.stores import APP, SECOND
+from tests.contract.ways import ACTS, WAYS, Case, running
+from tests.contract.world import JOB_TABLES, OTHER, World
 
 LATER = {
-    "start", "abort", "doubt", "lapse_in_doubt", "skip", "expire", "report", "report_failed",
-    "confirm", "resume", "refute", "waive", "unwaive",
+    "start", "abort", "lapse_in_doubt", "skip", "expire", "confirm", "resume", "refute", "waive", "unwaive",
 }  # fmt: skip
 """Verbs of the table that no operation carries out yet."""
 
+GUARDED = {
+    ("claim", "ready, not due"), ("fail", "running, started"), ("snooze", "running, started"),
+    ("release", "running, started"), ("duplicate", "running, started"), ("report", "in_doubt"), ("report_failed", "in_doubt"),
+}  # fmt: skip
+"""What the table allows by the state, and the verb's guard does not."""
 
-@dataclass
-class Case:
-    """One job in one state: ``lease`` is its run, or the last one, which is over."""
-
-    world: World
-    queue: str
-    job: str
-    lease: Lease
-    worker: int
-
-
-# ── ways into each state ────────────────────────────────────────────────────────────────────
-
-
-def absent(world: World, queue: str, alone: bool) -> Case:
-    """No such job (any more): what a worker might still hold of it names nothing."""
-    worker = world.worker(alone=alone)
-    lease = Lease(new().id, 0, 0, "0" * 32, 1, 1, 0, 1, 1, "send", None, b"{}", 0, 0)
-    return Case(world, queue, lease.job_id, lease, worker)
-
-
-def running(world: World, queue: str, alone: bool) -> Case:
-    job = world.keyed(queue=queue, crashes_max=1 if alone else 3)
-    worker = world.worker(alone=alone)
-    [lease] = world.claim(worker, queue=queue)
-    return Case(world, queue, job, lease, worker)
-
-
-def ready(world: World, queue: str, alone: bool) -> Case:
-    """Tried before, and due again."""
-    case = running(world, queue, alone)
-    assert world.end(case.lease, "fail", delay_us=0)
-    return case
-
-
-def waiting(world: World, queue: str, alone: bool) -> Case:
-    """Ready, but not due."""
-    case = running(world, queue, alone)
-    assert world.end(case.lease, "fail", delay_us=10 * SECOND)
-    return case
-
-
-def dead(world: World, queue: str, alone: bool) -> Case:
-    case = running(world, queue, alone)
-    assert world.end(case.lease, "bury")
-    return case
-
-
-def done(world: World, queue: str, alone: bool) -> Case:
-    case = running(world, queue, alone)
-    assert world.end(case.lease, "complete")
-    return case
-
-
-def cancelled(world: World, queue: str, alone: bool) -> Case:
-    case = ready(world, queue, alone)
-    world.run(people.cancel(APP, case.job, actor="ann"))
-    return case
-
-
-def done_in_another_way(outcome: str) -> Callable[[World, str, bool], Case]:
-    """By hand, for no verb leads there yet."""
-
-    def make(world: World, queue: str, alone: bool) -> Case:
-        case = cancelled(world, queue, alone)
-        world.sql("UPDATE dutiful.history SET state = 'done', outcome = %s WHERE id = %s", outcome, case.job)
-        return case
-
-    return make
-
-
-def in_doubt(world: World, queue: str, alone: bool) -> Case:
-    """By hand, for no verb leads there yet."""
-    case = running(world, queue, alone)
-    world.sql(
-        "UPDATE dutiful.job SET state = 'in_doubt', last_token = token, token = NULL, worker = NULL,"
-        " doubt_at = 1, doubt = 'test'"
-        " WHERE id = %s",
-        case.job,
-    )
-    return case
-
-
-WAYS: dict[str, Callable[[World, str, bool], Case]] = {
-    "": absent,
-    "ready": ready,
-    "ready, not due": waiting,
-    "running": running,
-    "in_doubt": in_doubt,
-    "dead": dead,
-    "done(performed)": done,
-    "done(skipped)": done_in_another_way("skipped"),
-    "done(waived)": done_in_another_way("waived"),
-    "cancelled": cancelled,
-}
-
-
-# ── the verbs: each returns whether something was done ──────────────────────────────────────
-
-
-def enqueue_again(case: Case) -> bool:
-    """A producer that lost the answer repeats its enqueue with the same id."""
-    key = case.world.row(case.job).get("key") or f"key of {case.job}"
-    job = replace(new(key, queue=case.queue), id=case.job, repeated=True)
-    return not case.world.run(enqueue.one(APP, job)).duplicate
-
-
-def claim(case: Case) -> bool:
-    return bool(case.world.claim(case.worker, queue=case.queue))
-
-
-def settle(verb: str) -> Callable[[Case], bool]:
-    return lambda case: case.world.end(case.lease, verb)
-
-
-def lapse(case: Case) -> bool:
-    case.world.run(workers.bury([case.worker], silent=False))
-    return bool(case.world.run(workers.lapse()))
-
-
-def lapse_last(case: Case) -> bool:
-    return bool(case.world.run(workers.report_dead(case.worker)))
-
-
-def person(verb: Callable[..., Any]) -> Callable[[Case], bool]:
-    def act(case: Case) -> bool:
-        missing = case.world.state(case.job) is None
-        try:
-            case.world.run(verb(APP, case.job, actor="ann", reason="because"))
-        except (WrongState, JobNotFound) as error:
-            assert isinstance(error, JobNotFound) == missing
-            return False
-        return True
-
-    return act
-
-
-def prune(case: Case) -> bool:
-    before = case.world.row(case.job)
-    case.world.clock.advance(9 * DAY)
-    case.world.run(retention.prune(7 * DAY))
-    return case.world.row(case.job) != before
-
-
-ACTS: dict[str, Callable[[Case], bool]] = {
-    "enqueue": enqueue_again,
-    "claim": claim,
-    "complete": settle("complete"),
-    "duplicate": settle("duplicate"),
-    "fail": settle("fail"),
-    "bury": settle("bury"),
-    "snooze": settle("snooze"),
-    "release": settle("release"),
-    "lapse": lapse,
-    "lapse_last": lapse_last,
-    "retry": person(people.retry),
-    "cancel": person(people.cancel),
-    "prune": prune,
-}
+NAMED = {
+    ("complete", "in_doubt, started"): "report", ("bury", "in_doubt, started"): "report_failed",
+    ("report", "running"): "complete", ("report_failed", "running"): "bury",
+    ("report", "running, started"): "complete", ("report_failed", "running, started"): "bury",
+    ("lapse", "running, started"): "lapse_in_doubt", ("lapse_last", "running, started"): "lapse_in_doubt",
+}  # fmt: skip
+"""What the same act is called when it meets this state: it is tried by that name."""
 
 
 # ── what the table says is written ──────────────────────────────────────────────────────────
@@ -193,7 +43,7 @@ def written(verb: str, case: Case, before: dict[str, Any]) -> dict[str, Any]:
     """The columns that the verb sets, and what to."""
     now, token = case.world.clock(), before.get("token")
     back = {"token": None, "worker": None, "last_token": token, "run_no": before.get("run_no")}
-    tried = before.get("attempt")
+    tried: Any = before.get("attempt")
     match verb:
         case "enqueue":
             return {"run_no": 0, "attempt": 0, "token": None, "enqueued_at": now, "run_at": now, "epoch": 1}
@@ -213,6 +63,20 @@ def written(verb: str, case: Case, before: dict[str, Any]) -> dict[str, Any]:
         case "bury":
             gone = {"place": "dead", "died_at": now, "reason": "exhausted", "attempt": tried}
             return gone | {"last_token": token, "run_no": before["run_no"], "crashes": before["crashes"]}
+        case "doubt":
+            return back | {"attempt": tried, "ready_seq": None, "doubt_at": now, "doubt": "who knows"}
+        case "report":
+            gone = {
+                "place": "history",
+                "finished_at": now,
+                "outcome": "performed",
+                "doubt": "the body was cut off",
+            }
+            gone |= {"started_at": before["started_at"], "last_token": before["last_token"]}
+            return gone | {"run_no": before["run_no"], "attempt": tried, "result": '{"ok":1}'}
+        case "report_failed":
+            gone = {"place": "dead", "died_at": now, "reason": "exhausted", "attempt": tried}
+            return gone | {"last_token": before["last_token"], "run_no": before["run_no"]}
         case "snooze":
             return back | {"attempt": tried - 1, "run_at": now + 15 * SECOND, "ready_seq": None}
         case "release":
@@ -236,6 +100,7 @@ def beside(verb: str, case: Case) -> list[str]:
     world, found = case.world, []
     kinds = [row["kind"] for row in world.failures(case.job)]
     expected = {"fail": "ValueError", "bury": "ValueError", "lapse": "WorkerLost", "lapse_last": "WorkerLost"}
+    expected |= {"doubt": "EffectInDoubt", "report": "CutOff", "report_failed": "ValueError"}
     if verb in expected and kinds[-1:] != [expected[verb]]:
         found.append(f"failures {kinds}")
     if verb in ("retry", "cancel") and world.audits(case.job)[-1:] != [verb]:
@@ -269,9 +134,7 @@ def wrongs_of(world: World, verb: str, way: str) -> list[str]:
     """What is wrong with one pair."""
     queue = f"{verb} {way}"
     case = WAYS[way](world, queue, verb == "lapse_last")
-    allowed = way in sources(verb)
-    if (verb, way) == ("claim", "ready, not due"):
-        allowed = False  # due is the claim's guard
+    allowed = way in sources(verb) and (verb, way) not in GUARDED
     before, tables = world.row(case.job), world.tables(JOB_TABLES)
     acted = ACTS[verb](case)
     after = world.row(case.job)
@@ -301,7 +164,8 @@ def test_all_pairs_of_state_and_verb(world: World) -> None:
     wrong = []
     for verb in ACTS:
         for way in WAYS:
-            wrong += wrongs_of(world, verb, way)
+            if (verb, way) not in NAMED:
+                wrong += wrongs_of(world, verb, way)
         if verb != "prune":
             wrong += [f"after {verb}: {finding}" for finding in world.verify()]
     assert wrong == []

@@ -331,6 +331,11 @@ class App:
         """Bring the tables to this version; returns what was done. (A new SQLite file does it itself.)"""
         return self.engine.migrate()
 
+    async def leave_loop(self) -> None:
+        """Close the connections of the running event loop, which is about to end."""
+        for engine in filter(None, (self._engine, *self._others.values())):
+            await engine.leave_loop()
+
     def close(self) -> None:
         """Close the connections; the app opens new ones if it is used again."""
         for engine in filter(None, (self._engine, *self._others.values())):

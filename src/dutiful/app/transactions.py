@@ -67,9 +67,9 @@ class AsyncTransaction:
         cursor = self.connection.execute(*statement(sql, params, self._work.style))
         return await cursor if self._work.engine_name == "postgres" else cursor
 
-    def session(self) -> AsyncSession:
+    async def session(self) -> AsyncSession:
         """A SQLAlchemy ``AsyncSession`` in this transaction, see :meth:`Transaction.session`."""
-        return self._work.session()  # type: ignore[no-any-return]
+        return await self._work.session()  # type: ignore[no-any-return]
 
 
 def statement(sql: str, params: Parameters, style: str) -> tuple[Any, ...]:

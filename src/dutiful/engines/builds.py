@@ -148,9 +148,22 @@ def _open_by_apsw(real: str) -> bool:
     return any(_same(real, file) for connection in connections for file in _files_of(connection))
 
 
+def _may_be_apsw(real: str) -> bool:
+    """Whether apsw has the file open, or a connection that is too busy to be asked."""
+    apsw = sys.modules.get("apsw")
+    for connection in getattr(apsw, "connections", list)():
+        try:
+            names = [connection.db_filename(name) for name in connection.db_names()]
+        except Exception:
+            return True
+        if any(_same(real, os.path.realpath(name)) for name in names if name):
+            return True
+    return False
+
+
 def _open_by_sqlite3(real: str) -> bool:
     """Guessed: there is a connection of ``sqlite3``, and a descriptor of the file that is not apsw's."""
-    if not _has_descriptor(real) or _open_by_apsw(real):
+    if not _has_descriptor(real) or _may_be_apsw(real):
         return False
     return any(issubclass(type(thing), sqlite3.Connection) for thing in gc.get_objects())
 

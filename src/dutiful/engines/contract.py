@@ -95,6 +95,10 @@ class Engine(Runner, Protocol):
         """Raise SchemaMissing, SchemaTooOld or SchemaTooNew unless the tables are of this version."""
         ...
 
+    async def leave_loop(self) -> None:
+        """Close what belongs to the running event loop, which is about to end."""
+        ...
+
     def close(self) -> None:
         """Close all connections. The engine opens new ones if it is used again."""
         ...

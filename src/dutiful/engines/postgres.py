@@ -317,13 +317,17 @@ class PostgresEngine:
             if part is not None:
                 part.close()
 
-    async def aclose(self) -> None:
-        """Close the connections of the running event loop, too."""
+    async def leave_loop(self) -> None:
+        """See :class:`~dutiful.engines.contract.Engine`; a pool that its loop leaves behind may hang it."""
         pool = self._apools.pop(asyncio.get_running_loop(), None)
         if pool is not None:
             await pool.close()
         if self._work_pools is not None:
             await self._work_pools.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop, too."""
+        await self.leave_loop()
         await asyncio.to_thread(self.close)
 
 

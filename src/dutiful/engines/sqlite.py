@@ -197,10 +197,8 @@ class SqliteEngine:
         return self._connect()
 
     def drop_work(self) -> None:
-        """Close the connection of bodies: something is wrong with it. Needs the right to write."""
-        work, self._work = self._work, None
-        if work is not None and not self.memory:
-            work.connection.close()
+        """Something is wrong with the connection of bodies: forget it. Needs the right to write."""
+        self._work = None
 
     # ── connections ─────────────────────────────────────────────────────────────────────────
 
@@ -382,6 +380,9 @@ class SqliteEngine:
     def bind(self, connection: object) -> Runner:
         """See :class:`~dutiful.engines.contract.Engine`."""
         return bind(self, connection)
+
+    async def leave_loop(self) -> None:
+        """See :class:`~dutiful.engines.contract.Engine`: nothing here is a loop's own."""
 
     def close(self) -> None:
         """See :class:`~dutiful.engines.contract.Engine`."""

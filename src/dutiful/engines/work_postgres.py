@@ -292,12 +292,12 @@ class AsyncPostgresWork:
         """See :class:`~dutiful.engines.work.WorkTransaction`."""
         return AsyncPsycopgRunner(self.engine, self.raw)
 
-    def session(self) -> Any:
+    async def session(self) -> Any:
         """See :meth:`PostgresWork.session`."""
         if self._session is None:
             from .work_sqlalchemy import async_session
 
-            self._session = async_session(self)
+            self._session = await async_session(self)
         return self._session
 
     async def flush(self) -> None:

@@ -1,67 +1,117 @@
 """A SQLAlchemy session in a run's transaction: its commits end savepoints, and keep nothing by themselves.
 
-SQLAlchemy is given the driver's connection through an engine of one connection. What it takes for the
-outermost transaction is a savepoint of ours; the real one is begun and ended outside of it.
+SQLAlchemy is given the driver's own connection, through dialects that leave COMMIT, ROLLBACK and the
+closing of the connection to us. The session itself works in savepoints.
 """
 
 from __future__ import annotations
 
+import threading
+import weakref
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+
+import sqlalchemy
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg, PGDialectAsync_psycopg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
 
 from ..model.errors import UnsupportedConnection
 
 if TYPE_CHECKING:
-    from .work import AsyncWorkTransaction, WorkTransaction
+    from sqlalchemy.ext.asyncio import AsyncSession
 
-_ENGINES: dict[str, str] = {"postgres": "postgresql+psycopg://", "sqlite": "sqlite://"}
+    from .work import AsyncWorkTransaction, WorkTransaction
 
 
 class _Lent:
-    """The driver's connection, whose commit, rollback and close are not SQLAlchemy's to call."""
+    """What a dialect must not do with a connection that is lent to it."""
 
-    def __init__(self, raw: Any) -> None:
-        self.__dict__["_raw"] = raw
+    supports_statement_cache = True
 
-    def commit(self) -> None:
+    def do_commit(self, connection: Any) -> None:
         return None
 
-    def rollback(self) -> None:
+    def do_rollback(self, connection: Any) -> None:
         return None
 
-    def close(self) -> None:
+    def do_close(self, connection: Any) -> None:
         return None
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._raw, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self._raw, name, value)
+    def do_terminate(self, connection: Any) -> None:
+        return None
 
 
-def session(work: WorkTransaction) -> Any:
+class LentPsycopg(_Lent, PGDialect_psycopg):
+    """psycopg, lent."""
+
+    supports_statement_cache = True
+
+    @classmethod
+    def get_async_dialect_cls(cls, url: Any) -> Any:
+        return LentAsyncPsycopg
+
+
+class LentAsyncPsycopg(_Lent, PGDialectAsync_psycopg):
+    """psycopg's async connection, lent."""
+
+    supports_statement_cache = True
+
+
+class LentSqlite(_Lent, SQLiteDialect_pysqlite):
+    """sqlite3, lent."""
+
+    supports_statement_cache = True
+
+
+registry.register("postgresql.dutiful", __name__, "LentPsycopg")
+registry.register("sqlite.dutiful", __name__, "LentSqlite")
+
+_lending = threading.local()
+_lent_async: ContextVar[Any] = ContextVar("dutiful_lent_async")
+_engines: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+_async_engines: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+
+
+def session(work: WorkTransaction) -> Session:
     """A ``Session`` whose ``commit()`` releases a savepoint. Raises UnsupportedConnection for apsw."""
-    _refuse_apsw(work.raw)
-    from sqlalchemy import create_engine
-    from sqlalchemy.orm import Session
-    from sqlalchemy.pool import StaticPool
-
-    lent = _Lent(work.raw)
-    engine = create_engine(
-        _ENGINES[work.engine_name], creator=lambda: lent, poolclass=StaticPool, pool_reset_on_return=None
-    )
-    connection = engine.connect()
-    connection.begin()
-    return Session(bind=connection, join_transaction_mode="create_savepoint")
-
-
-def async_session(work: AsyncWorkTransaction) -> Any:
-    """An ``AsyncSession``, see :func:`session`."""
-    raise UnsupportedConnection("AsyncSession is not there yet.")
-
-
-def _refuse_apsw(raw: Any) -> None:
-    if type(raw).__module__.partition(".")[0] == "apsw":
+    if type(work.raw).__module__.partition(".")[0] == "apsw":
         raise UnsupportedConnection(
             "SQLAlchemy has no dialect for apsw, so there is no session in this transaction.",
             hint="Use tx.execute(…) or tx.connection, or open the file by the standard library's sqlite3.",
         )
+    engine = _engines.get(work.engine)
+    if engine is None:
+        url = "postgresql+dutiful://" if work.engine_name == "postgres" else "sqlite+dutiful://"
+        engine = sqlalchemy.create_engine(url, creator=lambda: _lending.raw, poolclass=NullPool)
+        _engines[work.engine] = engine
+    _lending.raw = work.raw
+    try:
+        connection = engine.connect()
+    finally:
+        _lending.raw = None
+    connection.begin()
+    return Session(bind=connection, join_transaction_mode="create_savepoint")
+
+
+async def async_session(work: AsyncWorkTransaction) -> AsyncSession:
+    """An ``AsyncSession``, see :func:`session`."""
+    from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+
+    engine = _async_engines.get(work.engine)
+    if engine is None:
+
+        async def creator() -> Any:
+            return _lent_async.get()
+
+        engine = create_async_engine("postgresql+dutiful://", async_creator=creator, poolclass=NullPool)
+        _async_engines[work.engine] = engine
+    token = _lent_async.set(work.raw)
+    try:
+        connection = await engine.connect()
+    finally:
+        _lent_async.reset(token)
+    await connection.begin()
+    return AsyncSession(bind=connection, join_transaction_mode="create_savepoint")

@@ -205,6 +205,7 @@ class _Joined(SyncRunner):
     """The body's own enqueues: the same connection, a savepoint each. Never waits, so it may be awaited."""
 
     kind = "the run's own transaction"
+    style = "named"
 
     def __init__(self, work: SqliteWork) -> None:
         super().__init__(work.engine)
@@ -219,8 +220,8 @@ class _Joined(SyncRunner):
     def command(self, text: str) -> None:
         self._work.rows(text, {})
 
-    def execute(self, step: Step) -> Rows:
-        return _Inside(self._work).execute(step, False)
+    def rows(self, text: str, params: Any) -> Rows:
+        return self._work.rows(text, params)
 
     async def arun(self, operation: Operation[T]) -> T:
         return self.run(operation)
@@ -267,7 +268,7 @@ class AsyncSqliteWork:
         """See :meth:`SqliteWork.joined`."""
         return self._inner.joined()
 
-    def session(self) -> Any:
+    async def session(self) -> Any:
         """Refuses: SQLAlchemy's async sessions want an async driver."""
         from ..model.errors import UnsupportedConnection
 

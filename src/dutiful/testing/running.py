@@ -68,6 +68,7 @@ def run_all(
         )
     )
     outcomes: list[Outcome] = []
+    loop: asyncio.Runner | None = None  # one for all: connections are an event loop's own
     try:
         while True:
             rows = engine.run(lanes.lanes(app.name))
@@ -88,7 +89,8 @@ def run_all(
                     raise RuntimeError(f"{limit} jobs were run and some are due still")
                 task, given = app.find_task(lease.task), run_of(lease)
                 if task.is_async:
-                    ending = asyncio.run(acarry_out(app, task, lease, given))
+                    loop = loop or asyncio.Runner()
+                    ending = loop.run(acarry_out(app, task, lease, given))
                 else:
                     ending = carry_out(app, task, lease, given)
                 engine.run(settle.settle([ending], me))
@@ -106,6 +108,9 @@ def run_all(
                     )
                 )
     finally:
+        if loop is not None:
+            loop.run(app.leave_loop())
+            loop.close()
         engine.run(workers.leave(me))
 
 

@@ -166,6 +166,7 @@ class LoopPool:
         async with asyncio.TaskGroup() as group:
             for slot in range(max(self._size, 1)):
                 group.create_task(self._slot(slot))
+        await self._app.leave_loop()
 
     async def _slot(self, slot: int) -> None:
         while (held := await self._waiting.get()) is not None:
