@@ -156,14 +156,9 @@ def test_a_run_that_is_over_keeps_nothing(shop: Shop, kind: str, how: str) -> No
     """Its job was taken from it meanwhile: the completion's fence refuses, and the work goes back."""
 
     def steal(tx: Any) -> Any:
-        # In the same transaction, for on SQLite nobody else can write: what counts is what is seen at the end.
-        jobs = "dutiful.job" if tx._work.engine_name == "postgres" else "dutiful_job"
-        change = (
-            f"UPDATE {jobs} SET token = {OTHER[tx._work.engine_name]}"
-            if how == "token"
-            else f"DELETE FROM {jobs}"
-        )
-        return tx.execute(change)
+        # In the same transaction, for on SQLite nobody else can write: what is seen at the end counts.
+        jobs, other = JOBS[tx._work.engine_name]
+        return tx.execute(f"UPDATE {jobs} SET token = {other}" if how == "token" else f"DELETE FROM {jobs}")
 
     credit(shop, kind, steal).enqueue(7)
     outcome = only(run_all(shop.app))

@@ -197,7 +197,7 @@ class SqliteEngine:
         return self._connect()
 
     def drop_work(self) -> None:
-        """Something is wrong with the connection of bodies: forget it. Needs the right to write."""
+        """Forget the connection of bodies, which is broken. Needs the right to write."""
         self._work = None
 
     # ── connections ─────────────────────────────────────────────────────────────────────────
