@@ -3,6 +3,9 @@
 Each invariant is one statement, so that it sees one state of the database: a job that moves
 meanwhile is never missing or double. Nothing is locked. A finding is always a bug of ours or a hand
 in our tables, never a matter of timing.
+
+Work in another database has its ledger there: whether it is there is not asked, and
+:func:`elsewhere` says of how many jobs.
 """
 
 from __future__ import annotations
@@ -14,14 +17,22 @@ from .plan import Call, Steps, query
 ROWS_MAX = 20
 WINDOW = 2_000
 EVERYTHING = 1 << 62
+NEWEST = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+"""An id above all: a look below it is at the newest rows."""
 
 CHECKS: tuple[tuple[str, str, str], ...] = (
+    ("verify_works", "I1", "did a duty's work a second time"),
+    ("verify_starts", "I2", "began, and the ledger disagrees on how often"),
     ("verify_proof", "I4", "ended well with no run to show for it"),
+    ("verify_strangers", "I5", "changed by a run that did not hold the job"),
+    ("verify_kept", "I6", "parted from the work in the ledger"),
     ("verify_tokens", "I7", "shared a token that should name one run"),
     ("verify_numbers", "I7", "miscounted runs or tries"),
     ("verify_duties", "I8", "stood open beside the duty's row"),
     ("verify_runs", "I9", "lost the link between run, token and worker"),
     ("verify_revived", "I12", "came back without an audit row"),
+    ("verify_effects", "I15", "called the world outside in a way that was not written down"),
+    ("verify_unchanged", "I16", "found the ledger's row changed"),
     ("verify_places", "place", "stood in two places at once"),
     ("verify_endings", "place", "ended again after being done"),
     ("verify_lanes", "lane", "stood in a lane that is not there"),
@@ -44,19 +55,50 @@ class Finding:
 def check(app: str | None, *, full: bool = False) -> Steps[list[Finding]]:
     """The invariants that are broken, for one app or (None) for all; an empty list is good news.
 
-    Looks at the newest ``WINDOW`` rows of each table: 40 ms on SQLite, 160 ms on PostgreSQL, however
-    large they are. With ``full`` at all of them: 7 s for 1,000,000 endings on either, and up to 90 s
-    for 1,000,000 open jobs on PostgreSQL, whose every id is looked up in each day of the history; on
-    SQLite the write-ahead log cannot be cut back meanwhile. Jobs without a lane belong to no app, and
-    are named for every app.
+    Looks at the newest ``WINDOW`` rows of each table, or with ``full`` at all of them (what that costs
+    stands in ``docs/design/verify.md``). Jobs without a lane belong to no app, and are named for every
+    app.
     """
-    params = {"app": app, "window": EVERYTHING if full else WINDOW, "rows": ROWS_MAX}
     found = []
-    for statement, invariant, problem in CHECKS:
-        rows = yield Call(statement, params, alone=statement == CHECKS[0][0])
-        if rows:
-            count = rows[0][0]
-            jobs = [dict(zip(("id", "place", "problem", "seen"), row[1:], strict=True)) for row in rows]
-            summary = f"{count} {'job' if count == 1 else 'jobs'} {problem}"
-            found.append(Finding(invariant, summary, jobs, count))
+    for statement, _, _ in CHECKS:
+        finding = yield from _looked(statement, app, full, NEWEST)
+        if finding is not None:
+            found.append(finding)
     return found
+
+
+@query
+def look(
+    statement: str, app: str | None, *, full: bool = False, before: str = NEWEST
+) -> Steps[Finding | None]:
+    """One of ``CHECKS``, by its statement, at ``WINDOW`` rows below the id ``before``, or at all of them."""
+    return (yield from _looked(statement, app, full, before))
+
+
+@query
+def elsewhere(app: str | None, *, full: bool = False) -> Steps[dict[str, int]]:
+    """How many jobs of those that are looked at did their work in another database, by its name."""
+    rows = yield Call("verify_elsewhere", _params(app, full, NEWEST), alone=True)
+    return {reason.removeprefix("in "): count for reason, count in rows}
+
+
+def _looked(statement: str, app: str | None, full: bool, before: str) -> Steps[Finding | None]:
+    [problem] = [problem for name, _, problem in CHECKS if name == statement]
+    [invariant] = [invariant for name, invariant, _ in CHECKS if name == statement]
+    rows = yield Call(statement, _params(app, full, before), alone=statement == CHECKS[0][0])
+    if not rows:
+        return None
+    count = rows[0][0]
+    jobs = [dict(zip(("id", "place", "problem", "seen"), row[1:], strict=True)) for row in rows]
+    return Finding(invariant, f"{count} {'job' if count == 1 else 'jobs'} {problem}", jobs, count)
+
+
+def _params(app: str | None, full: bool, before: str) -> dict[str, object]:
+    return {"app": app, "window": EVERYTHING if full else WINDOW, "rows": ROWS_MAX, "before": before}
+
+
+@query
+def places() -> Steps[list[tuple[str, str]]]:
+    """The oldest and the newest id of each table of jobs that is not empty: between them lies any place."""
+    [row] = yield Call("verify_ids", {}, alone=True)
+    return [(low, high) for low, high in zip(row[::2], row[1::2], strict=True) if low is not None]
