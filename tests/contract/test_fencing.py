@@ -9,7 +9,7 @@ from dutiful.operations import settle, workers
 from tests.contract.stores import SECOND
 from tests.contract.world import RAISED, World, ending
 
-ENDINGS = ("complete", "fail", "bury", "snooze", "release")
+ENDINGS = ("complete", "duplicate", "fail", "bury", "snooze", "release", "doubt")
 
 
 def overtaken(world: World) -> tuple[Lease, Lease]:
@@ -61,7 +61,9 @@ def test_of_a_batch_the_stale_ones_are_named_and_the_others_end(world: World) ->
     assert sorted(end.verb for end in lost) == ["bury", "complete", "fail"]
     assert {end.job_id for end in lost} == {stale.job_id}
     states = [world.state(job) for job, _ in others]
-    assert states == ["done(performed)", "ready", "dead", "ready", "ready"]
+    assert states == [
+        "done(performed)", "done(duplicate)", "ready", "dead", "ready", "ready", "in_doubt",
+    ]  # fmt: skip
     assert world.row(stale.job_id)["token"].replace("-", "") == fresh.token.replace("-", "")
     assert world.verify() == []
 

@@ -80,12 +80,12 @@ def both(name: str, check: Callable[[World], None], statement: str, *changes: Ch
     return Bug(name, check, {statement: list(changes)}, {statement: list(changes)}, says)
 
 
-FENCE = r"WHERE j\.id = e\.id AND j\.token = e\.token"
+FENCE = r"WHERE j\.id = e\.id AND (?:j\.token = e\.token|\(j\.token = e\.token.*?\))"
 BY_ID = "WHERE j.id = e.id"
 BY_STATE = "WHERE j.id = e.id AND j.state = 'running'"
-LITE_FENCE = r"WHERE j\.token = json_extract\(e\.value, '\$\.token'\)"
+LITE_FENCE = r"WHERE json_extract\(e\.value, '\$\.token'\) =\s+CASE .*? END"
 LITE_DELETE = (
-    r"WHERE \(id, token\) IN \(SELECT json_extract\(e\.value, '\$\.id'\),"
+    r"WHERE \(id, CASE .*? END\) IN \(\s+SELECT json_extract\(e\.value, '\$\.id'\),"
     r" json_extract\(e\.value, '\$\.token'\)"
 )
 LITE_BY_ID = "WHERE id IN (SELECT json_extract(e.value, '$.id')"

@@ -100,7 +100,7 @@ BUGS: list[tuple[str, Check, str, dict[str, tuple[str, str]]]] = [
         a_stale_ending_is_refused,
         "complete_jobs",
         {
-            "postgres": ("j.id = e.id AND j.token = e.token", "j.id = e.id"),
+            "postgres": ("(j.token = e.token\n", "(j.id = e.id\n"),
             "sqlite": (
                 "json_extract(e.value, '$.token')",
                 "(SELECT t.token FROM main.dutiful_job AS t WHERE t.id = json_extract(e.value, '$.id'))",
@@ -121,7 +121,7 @@ BUGS: list[tuple[str, Check, str, dict[str, tuple[str, str]]]] = [
         lambda engine: a_stale_ending_is_refused(engine, "bury"),
         "bury_jobs",
         {
-            "postgres": ("j.id = e.id AND j.token = e.token", "j.id = e.id"),
+            "postgres": ("(j.token = e.token\n", "(j.id = e.id\n"),
             "sqlite": (
                 "json_extract(e.value, '$.token')",
                 "(SELECT t.token FROM main.dutiful_job AS t WHERE t.id = json_extract(e.value, '$.id'))",

@@ -170,15 +170,16 @@ class World(Eye):
 
 def ending(lease: Lease, verb: str, **fields: Any) -> Ending:
     """As a worker would make it: a snooze and a release give their attempt back."""
-    usual: dict[str, Any] = {
+    usual: dict[str, dict[str, Any]] = {
         "complete": {"result": b'{"ok":1}'},
         "duplicate": {"same_as": OTHER},
         "fail": {"failure": RAISED, "delay_us": 15 * SECOND},
         "bury": {"failure": RAISED, "reason": "exhausted"},
         "snooze": {"delay_us": 15 * SECOND, "charged": False},
-        "release": {"charged": False, "begun": False},
-    }[verb]
-    return Ending(cast(Any, verb), lease.job_id, lease.token, lease.run_no, **(usual | fields))
+        "release": {"charged": False, "begun": False, "reason": "the body was cut off"},
+        "doubt": {"reason": "who knows", "failure": Failure("EffectInDoubt", "who knows")},
+    }
+    return Ending(cast(Any, verb), lease.job_id, lease.token, lease.run_no, **(usual[verb] | fields))
 
 
 @contextmanager

@@ -3,51 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from ..model.jobs import Ending
+from ..model.jobs import Ending, Failure
 from .plan import Call, Steps, as_json, operation, query
 
 OUTCOME = {"complete": "performed", "duplicate": "duplicate"}
 """What is stored of a job that such an ending has done."""
+RETURNED = ("fail", "snooze", "release")
+"""Endings after which the job is run again."""
 
 
 @operation
 def settle(endings: Sequence[Ending], worker: int) -> Steps[list[Ending]]:
-    """End these runs; returns those that are over already: another run, or a person, owns the job."""
-    completed = [end for end in endings if end.verb in ("complete", "duplicate")]
-    buried = [end for end in endings if end.verb == "bury"]
-    returned = [end for end in endings if end.verb in ("fail", "snooze", "release")]
-    kinds = (("complete_jobs", completed), ("bury_jobs", buried), ("return_jobs", returned))
-    batches = [(name, ends) for name, ends in kinds if ends]
-    lost: list[Ending] = []
+    """End these runs; returns those that are over already: another run, or a person, owns the job.
+
+    A started at_most_once body is never run again: handed back (``started``), it is in doubt. One that
+    was given up and lived on reports by the same token how it ended, and that closes the doubt.
+    """
+    returned = [end for end in endings if end.verb in RETURNED]
+    batches = [
+        ("complete_jobs", [end for end in endings if end.verb in OUTCOME]),
+        ("bury_jobs", [end for end in endings if end.verb == "bury"]),
+        ("doubt_jobs", [end for end in endings if end.verb == "doubt"] + [e for e in returned if e.started]),
+        ("return_jobs", returned),
+    ]
+    batches = [(name, ends) for name, ends in batches if ends]
+    over: set[str] = set()
     for name, ends in batches:
+        if name == "return_jobs":  # but for those that are in doubt
+            ends = [end for end in ends if end.token not in over]
+        if not ends:
+            continue
         params: dict[str, object] = {"rows": _rows(name, ends)}
         if name == "return_jobs":
             params["worker"] = worker
-        ended = {row[0] for row in (yield Call(name, params, alone=len(batches) == 1))}
-        lost += [end for end in ends if end.token not in ended]
-    return lost
+        over |= {row[0] for row in (yield Call(name, params, alone=len(batches) == 1))}
+    return [end for end in endings if end.token not in over]
 
 
 @query
 def who_holds(endings: Sequence[Ending]) -> Steps[dict[str, str]]:
     """Read-back by token, after an ending that got no answer.
 
-    By job id: ``committed`` (this ending stands), ``running`` (it does not, and the run still owns its
-    job: end it again) or ``superseded`` (the run lapsed, or somebody else ended it).
+    By job id: ``committed`` (this ending stands), ``running`` (it does not, and the run may still end
+    its job: end it again) or ``superseded`` (the run lapsed, or somebody else ended it).
     """
     asked = [{"id": end.job_id, "token": end.token, "run_no": end.run_no} for end in endings]
-    verbs = {end.job_id: end.verb for end in endings}
+    ends = {end.job_id: end for end in endings}
     found = {}
     for job_id, token, state, held, last, dead, closed, outcome, lapsed in (
         yield Call("who_holds", {"rows": as_json(asked)}, alone=True)
     ):
-        mine = _hex(token)
-        if verbs[job_id] in OUTCOME:
-            stands = _hex(closed) == mine and outcome == OUTCOME[verbs[job_id]]
+        end, mine = ends[job_id], _hex(token)
+        if end.verb in OUTCOME:
+            stands = _hex(closed) == mine and outcome == OUTCOME[end.verb]
         else:
             stands = mine in (_hex(last), _hex(dead), _hex(closed)) and not lapsed
-        if state == "running" and _hex(held) == mine:
+        late = end.started and end.verb in ("complete", "bury")
+        if (state == "running" and _hex(held) == mine) or (
+            late and state == "in_doubt" and _hex(last) == mine
+        ):
             found[job_id] = "running"
         else:
             found[job_id] = "committed" if stands else "superseded"
@@ -57,7 +73,8 @@ def who_holds(endings: Sequence[Ending]) -> Steps[dict[str, str]]:
 def _rows(name: str, endings: Sequence[Ending]) -> str:
     if name == "complete_jobs":
         return as_json([_completed(end) for end in endings])
-    return as_json([_returned(end) if name == "return_jobs" else _buried(end) for end in endings])
+    row = {"return_jobs": _returned, "bury_jobs": _buried, "doubt_jobs": _doubted}[name]
+    return as_json([row(end) for end in endings])
 
 
 def _completed(end: Ending) -> dict[str, object]:
@@ -65,13 +82,16 @@ def _completed(end: Ending) -> dict[str, object]:
     row["result"] = None if end.result is None else end.result.decode()
     if end.verb == "duplicate":
         row |= {"outcome": "duplicate", "same_as": end.same_as}
+    if end.reason:  # where the work is, if not in this database: what verify goes by
+        row["reason"] = end.reason
     return row
 
 
 def _returned(end: Ending) -> dict[str, object]:
     # A body that ended in any way but with its process does not kill its worker: no suspect. One
     # that was handed back before it began is what it was.
-    return _common(end) | {
+    said = _common(replace(end, failure=None) if end.started else end)  # nothing of a body that had not begun
+    return said | {
         "delay": None if end.verb == "release" else end.delay_us,
         "back": 0 if end.charged else 1,
         "suspect": False if end.begun else None,
@@ -80,6 +100,19 @@ def _returned(end: Ending) -> dict[str, object]:
 
 def _buried(end: Ending) -> dict[str, object]:
     return _common(end) | {"reason": end.reason}
+
+
+def _doubted(end: Ending) -> dict[str, object]:
+    said = end.failure or Failure("CutOff", end.reason)
+    return {
+        "id": end.job_id,
+        "token": end.token,
+        "cut": end.verb != "doubt",
+        "doubt": end.reason,
+        "kind": said.kind,
+        "message": said.message,
+        "traceback": said.traceback,
+    }
 
 
 def _common(end: Ending) -> dict[str, object]:

@@ -1,25 +1,29 @@
 -- name: complete_jobs
 -- Ends runs well: from the live table into the history. "same_as" names the job that did the duty,
--- where this one found it done. The token is the fence, alone (a state in the condition would let the
+-- where this one found it done; "reason" says in which other database its work is. The token is the fence (a state in the condition must not let the
 -- planner choose a partial index); a worker whose lease was taken over matches no row, and learns it.
+-- An at_most_once body that was given up and was alive after all closes the doubt, by the last token.
 WITH gone AS (
     DELETE FROM dutiful.job AS j
-     USING jsonb_to_recordset(:rows::jsonb) AS e(id uuid, token uuid, result text, outcome text, same_as uuid)
-     WHERE j.id = e.id AND j.token = e.token
-    RETURNING j.*, e.result, coalesce(e.outcome, 'performed') AS outcome, e.same_as
+     USING jsonb_to_recordset(:rows::jsonb) AS e(id uuid, token uuid, result text, outcome text,
+           same_as uuid, reason text)
+     WHERE j.id = e.id AND (j.token = e.token
+           OR j.state = 'in_doubt' AND j.started_at IS NOT NULL AND j.last_token = e.token)
+       AND (j.started_at IS NULL OR e.outcome IS NULL)
+    RETURNING j.*, e.result, coalesce(e.outcome, 'performed') AS outcome, e.same_as, e.reason
 )
 INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
        worker, last_token, same_as, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
-       outcome, delivery, task, key, args, result)
-SELECT g.id, :now, g.lane, g.run_at, g.enqueued_at, g.claimed_at, g.started_at, g.worker, g.token,
-       g.same_as, g.run_no, g.attempt, g.epoch, g.args_version, g.crashes, g.crashes_max, 'done',
-       g.outcome, g.delivery, g.task, g.key, g.args, convert_to(g.result, 'UTF8')
+       outcome, delivery, task, key, args, result, doubt)
+SELECT g.id, :now, g.lane, g.run_at, g.enqueued_at, g.claimed_at, g.started_at, g.worker,
+       coalesce(g.token, g.last_token), g.same_as, g.run_no, g.attempt, g.epoch, g.args_version,
+       g.crashes, g.crashes_max, 'done', g.outcome, g.delivery, g.task, g.key, g.args, convert_to(g.result, 'UTF8'), g.doubt
   FROM gone AS g
 RETURNING last_token::text
 
 -- name: return_jobs
 -- Ends runs that will be tried again: fail, snooze, release. "back" is the attempt given back,
--- "suspect" what is known of the job afterwards (null: as before).
+-- "suspect" what is known of the job afterwards (null: as before). Never a started at_most_once body.
 WITH moved AS (
     UPDATE dutiful.job AS j
        SET state = 'ready', last_token = j.token, token = NULL, worker = NULL,
@@ -28,7 +32,7 @@ WITH moved AS (
            ready_seq = CASE WHEN coalesce(e.delay, 0) <= 0 THEN nextval('dutiful.ready_seq') END
       FROM jsonb_to_recordset(:rows::jsonb) AS e(id uuid, token uuid, delay bigint, back integer,
            suspect boolean, kind text, message text, traceback text), (SELECT :now AS now) AS t
-     WHERE j.id = e.id AND j.token = e.token
+     WHERE j.id = e.id AND j.token = e.token AND j.started_at IS NULL
     RETURNING j.id, j.last_token, j.run_no, j.attempt, e.kind, e.message, e.traceback, t.now
 ), noted AS (
     INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message, traceback)
@@ -38,26 +42,49 @@ WITH moved AS (
 SELECT m.last_token::text FROM moved AS m
 
 -- name: bury_jobs
--- Ends runs that will not be tried again: they wait for a person, in the table of the dead.
+-- Ends runs that will not be tried again: they wait for a person, in the table of the dead. As above, an
+-- at_most_once body that was given up closes the doubt; what it says replaces what was noted of it.
 WITH gone AS (
     DELETE FROM dutiful.job AS j
      USING jsonb_to_recordset(:rows::jsonb)
         AS e(id uuid, token uuid, reason text, kind text, message text, traceback text)
-     WHERE j.id = e.id AND j.token = e.token
+     WHERE j.id = e.id AND (j.token = e.token
+           OR j.state = 'in_doubt' AND j.started_at IS NOT NULL AND j.last_token = e.token)
     RETURNING j.*, e.reason, e.kind, e.message, e.traceback
 ), noted AS (
-    INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message, traceback)
+    INSERT INTO dutiful.failure AS f (job_id, run_no, attempt, failed_at, worker, kind, message, traceback)
     SELECT g.id, g.run_no, g.attempt, :now, g.worker, g.kind, g.message, g.traceback
       FROM gone AS g WHERE g.kind IS NOT NULL
+    ON CONFLICT (job_id, run_no) DO UPDATE
+       SET attempt = excluded.attempt, failed_at = excluded.failed_at, kind = excluded.kind,
+           message = excluded.message, traceback = excluded.traceback
 )
 INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
        last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, reason, delivery,
        task, key, args)
-SELECT g.id, g.lane, :now, g.run_at, g.enqueued_at, g.claimed_at, g.started_at, g.worker, g.token,
-       g.run_no, g.attempt, g.epoch, g.args_version, g.crashes, g.crashes_max, g.reason, g.delivery,
-       g.task, g.key, g.args
+SELECT g.id, g.lane, :now, g.run_at, g.enqueued_at, g.claimed_at, g.started_at, g.worker,
+       coalesce(g.token, g.last_token), g.run_no, g.attempt, g.epoch, g.args_version, g.crashes,
+       g.crashes_max, g.reason, g.delivery, g.task, g.key, g.args
   FROM gone AS g
 RETURNING last_token::text
+
+-- name: doubt_jobs
+-- Ends runs of which nobody knows what they did: in doubt, until a person, a lookup or a late report by
+-- the last token decides. A run that was cut off ("cut") is in doubt only if its body had begun for good.
+WITH moved AS (
+    UPDATE dutiful.job AS j
+       SET state = 'in_doubt', last_token = j.token, token = NULL, worker = NULL, ready_seq = NULL,
+           doubt_at = t.now, doubt = e.doubt
+      FROM jsonb_to_recordset(:rows::jsonb) AS e(id uuid, token uuid, cut boolean, doubt text, kind text,
+           message text, traceback text)
+      JOIN dutiful.job AS o ON o.id = e.id AND o.token = e.token, (SELECT :now AS now) AS t
+     WHERE j.id = e.id AND j.token = e.token AND (NOT e.cut OR j.started_at IS NOT NULL)
+    RETURNING j.id, j.last_token, j.run_no, j.attempt, o.worker, e.kind, e.message, e.traceback, t.now
+), noted AS (
+    INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message, traceback)
+    SELECT m.id, m.run_no, m.attempt - 1, m.now, m.worker, m.kind, m.message, m.traceback FROM moved AS m
+)
+SELECT m.last_token::text FROM moved AS m
 
 -- name: who_holds
 -- Read-back by token: what became of runs whose ending got no answer. A lapse moves the token, too, so

@@ -1,26 +1,31 @@
 -- name: complete_jobs
 -- Ends runs well: from the live table into the history. "same_as" names the job that did the duty,
--- where this one found it done. The token is the fence; a worker whose lease was taken over matches no
--- row, and learns it.
+-- where this one found it done; "reason" says in which other database its work is. The token is the fence; a worker whose lease was taken over matches no
+-- row, and learns it. An at_most_once body that was given up and was alive after all closes the doubt, by
+-- the last token.
 INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
        worker, last_token, same_as, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
-       outcome, delivery, task, key, args, result)
-SELECT j.id, :now, j.lane, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
-       json_extract(e.value, '$.same_as'), j.run_no, j.attempt, j.epoch, j.args_version, j.crashes,
-       j.crashes_max, 'done', coalesce(json_extract(e.value, '$.outcome'), 'performed'), j.delivery,
-       j.task, j.key, j.args,
-       CAST(json_extract(e.value, '$.result') AS blob)
+       outcome, delivery, task, key, args, result, doubt)
+SELECT j.id, :now, j.lane, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker,
+       json_extract(e.value, '$.token'), json_extract(e.value, '$.same_as'), j.run_no, j.attempt, j.epoch,
+       j.args_version, j.crashes, j.crashes_max, 'done',
+       coalesce(json_extract(e.value, '$.outcome'), 'performed'), j.delivery, j.task, j.key, j.args,
+       CAST(json_extract(e.value, '$.result') AS blob), j.doubt
   FROM json_each(:rows) AS e
  CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
- WHERE j.token = json_extract(e.value, '$.token');
+ WHERE json_extract(e.value, '$.token') =
+       CASE WHEN j.state = 'in_doubt' AND j.started_at IS NOT NULL THEN j.last_token ELSE j.token END
+   AND (j.started_at IS NULL OR json_extract(e.value, '$.outcome') IS NULL);
 DELETE FROM dutiful.job
- WHERE (id, token) IN (SELECT json_extract(e.value, '$.id'), json_extract(e.value, '$.token')
-                         FROM json_each(:rows) AS e)
-RETURNING token
+ WHERE (id, CASE WHEN state = 'in_doubt' AND started_at IS NOT NULL THEN last_token ELSE token END) IN (
+       SELECT json_extract(e.value, '$.id'), json_extract(e.value, '$.token') FROM json_each(:rows) AS e)
+   AND (started_at IS NULL OR id NOT IN (SELECT json_extract(e.value, '$.id') FROM json_each(:rows) AS e
+                                          WHERE json_extract(e.value, '$.outcome') IS NOT NULL))
+RETURNING coalesce(token, last_token)
 
 -- name: return_jobs
 -- Ends runs that will be tried again: fail, snooze, release. "back" is the attempt given back,
--- "suspect" what is known of the job afterwards (null: as before).
+-- "suspect" what is known of the job afterwards (null: as before). Never a started at_most_once body.
 UPDATE dutiful.ready_seq SET last_value = last_value + json_array_length(:rows);
 INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message, traceback)
 SELECT j.id, j.run_no, j.attempt - json_extract(e.value, '$.back'), :now, :worker,
@@ -28,7 +33,8 @@ SELECT j.id, j.run_no, j.attempt - json_extract(e.value, '$.back'), :now, :worke
        json_extract(e.value, '$.traceback')
   FROM json_each(:rows) AS e
  CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
- WHERE j.token = json_extract(e.value, '$.token') AND json_extract(e.value, '$.kind') IS NOT NULL;
+ WHERE j.token = json_extract(e.value, '$.token') AND json_extract(e.value, '$.kind') IS NOT NULL
+   AND j.started_at IS NULL;
 UPDATE dutiful.job AS j
    SET state = 'ready', last_token = j.token, token = NULL, worker = NULL,
        attempt = j.attempt - e.back, suspect = coalesce(e.suspect, j.suspect),
@@ -39,30 +45,56 @@ UPDATE dutiful.job AS j
                json_extract(e.value, '$.suspect') AS suspect,
                (SELECT last_value FROM dutiful.ready_seq) - json_array_length(:rows) + e.key + 1 AS seq
           FROM json_each(:rows) AS e) AS e
- WHERE j.id = e.id AND j.token = e.token
+ WHERE j.id = e.id AND j.token = e.token AND j.started_at IS NULL
 RETURNING last_token
 
 -- name: bury_jobs
--- Ends runs that will not be tried again: they wait for a person, in the table of the dead.
+-- Ends runs that will not be tried again: they wait for a person, in the table of the dead. As above, an
+-- at_most_once body that was given up closes the doubt; what it says replaces what was noted of it.
 INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message, traceback)
 SELECT j.id, j.run_no, j.attempt, :now, j.worker, json_extract(e.value, '$.kind'),
        json_extract(e.value, '$.message'), json_extract(e.value, '$.traceback')
   FROM json_each(:rows) AS e
  CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
- WHERE j.token = json_extract(e.value, '$.token') AND json_extract(e.value, '$.kind') IS NOT NULL;
+ WHERE json_extract(e.value, '$.token') =
+       CASE WHEN j.state = 'in_doubt' AND j.started_at IS NOT NULL THEN j.last_token ELSE j.token END
+   AND json_extract(e.value, '$.kind') IS NOT NULL
+ON CONFLICT (job_id, run_no) DO UPDATE
+   SET attempt = excluded.attempt, failed_at = excluded.failed_at, kind = excluded.kind,
+       message = excluded.message, traceback = excluded.traceback;
 INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
        last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, reason, delivery,
        task, key, args)
-SELECT j.id, j.lane, :now, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
-       j.run_no, j.attempt, j.epoch, j.args_version, j.crashes, j.crashes_max,
-       json_extract(e.value, '$.reason'), j.delivery, j.task, j.key, j.args
+SELECT j.id, j.lane, :now, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker,
+       json_extract(e.value, '$.token'), j.run_no, j.attempt, j.epoch, j.args_version, j.crashes,
+       j.crashes_max, json_extract(e.value, '$.reason'), j.delivery, j.task, j.key, j.args
   FROM json_each(:rows) AS e
  CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
- WHERE j.token = json_extract(e.value, '$.token');
+ WHERE json_extract(e.value, '$.token') =
+       CASE WHEN j.state = 'in_doubt' AND j.started_at IS NOT NULL THEN j.last_token ELSE j.token END;
 DELETE FROM dutiful.job
- WHERE (id, token) IN (SELECT json_extract(e.value, '$.id'), json_extract(e.value, '$.token')
-                         FROM json_each(:rows) AS e)
-RETURNING token
+ WHERE (id, CASE WHEN state = 'in_doubt' AND started_at IS NOT NULL THEN last_token ELSE token END) IN (
+       SELECT json_extract(e.value, '$.id'), json_extract(e.value, '$.token') FROM json_each(:rows) AS e)
+RETURNING coalesce(token, last_token)
+
+-- name: doubt_jobs
+-- Ends runs of which nobody knows what they did: in doubt, until a person, a lookup or a late report by
+-- the last token decides. A run that was cut off ("cut") is in doubt only if its body had begun for good.
+INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message, traceback)
+SELECT j.id, j.run_no, j.attempt - 1, :now, j.worker, json_extract(e.value, '$.kind'),
+       json_extract(e.value, '$.message'), json_extract(e.value, '$.traceback')
+  FROM json_each(:rows) AS e
+ CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
+ WHERE j.token = json_extract(e.value, '$.token')
+   AND (NOT json_extract(e.value, '$.cut') OR j.started_at IS NOT NULL);
+UPDATE dutiful.job AS j
+   SET state = 'in_doubt', last_token = j.token, token = NULL, worker = NULL, ready_seq = NULL,
+       doubt_at = :now, doubt = e.doubt
+  FROM (SELECT json_extract(e.value, '$.id') AS id, json_extract(e.value, '$.token') AS token,
+               json_extract(e.value, '$.cut') AS cut, json_extract(e.value, '$.doubt') AS doubt
+          FROM json_each(:rows) AS e) AS e
+ WHERE j.id = e.id AND j.token = e.token AND (NOT e.cut OR j.started_at IS NOT NULL)
+RETURNING last_token
 
 -- name: who_holds
 -- Read-back by token: what became of runs whose ending got no answer. A lapse moves the token, too, so

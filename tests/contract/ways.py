@@ -1,0 +1,203 @@
+"""A job in each of its states, and each verb tried on it: what the test of the one table is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dutiful.model.errors import JobNotFound, WrongState
+from dutiful.model.jobs import Lease
+from dutiful.operations import enqueue, people, retention, workers
+from tests.contract.stores import APP, SECOND, new
+from tests.contract.world import DAY, World
+
+
+@dataclass
+class Case:
+    """One job in one state: ``lease`` is its run, or the last one, which is over."""
+
+    world: World
+    queue: str
+    job: str
+    lease: Lease
+    worker: int
+
+
+# ── ways into each state ────────────────────────────────────────────────────────────────────
+
+
+def absent(world: World, queue: str, alone: bool) -> Case:
+    """No such job (any more): what a worker might still hold of it names nothing."""
+    worker = world.worker(alone=alone)
+    lease = Lease(new().id, 0, 0, "0" * 32, 1, 1, 0, 1, 1, "send", None, b"{}", 0, 0)
+    return Case(world, queue, lease.job_id, lease, worker)
+
+
+def running(world: World, queue: str, alone: bool) -> Case:
+    job = world.keyed(queue=queue, crashes_max=1 if alone else 3)
+    worker = world.worker(alone=alone)
+    [lease] = world.claim(worker, queue=queue)
+    return Case(world, queue, job, lease, worker)
+
+
+def ready(world: World, queue: str, alone: bool) -> Case:
+    """Tried before, and due again."""
+    case = running(world, queue, alone)
+    assert world.end(case.lease, "fail", delay_us=0)
+    return case
+
+
+def waiting(world: World, queue: str, alone: bool) -> Case:
+    """Ready, but not due."""
+    case = running(world, queue, alone)
+    assert world.end(case.lease, "fail", delay_us=10 * SECOND)
+    return case
+
+
+def dead(world: World, queue: str, alone: bool) -> Case:
+    case = running(world, queue, alone)
+    assert world.end(case.lease, "bury")
+    return case
+
+
+def done(world: World, queue: str, alone: bool) -> Case:
+    case = running(world, queue, alone)
+    assert world.end(case.lease, "complete")
+    return case
+
+
+def cancelled(world: World, queue: str, alone: bool) -> Case:
+    case = ready(world, queue, alone)
+    world.run(people.cancel(APP, case.job, actor="ann"))
+    return case
+
+
+def done_in_another_way(outcome: str) -> Callable[[World, str, bool], Case]:
+    """By hand, for no verb leads there yet."""
+
+    def make(world: World, queue: str, alone: bool) -> Case:
+        case = cancelled(world, queue, alone)
+        world.sql("UPDATE dutiful.history SET state = 'done', outcome = %s WHERE id = %s", outcome, case.job)
+        return case
+
+    return make
+
+
+def started(world: World, queue: str, alone: bool) -> Case:
+    """By hand: the body of an at_most_once task has begun."""
+    case = running(world, queue, alone)
+    world.sql(
+        "UPDATE dutiful.job SET started_at = %s, delivery = 'at_most_once' WHERE id = %s",
+        world.clock(),
+        case.job,
+    )
+    row = world.row(case.job)
+    world.sql(
+        "INSERT INTO dutiful.ledger (app, task, key, epoch, kind, at, run_no, job_id, token)"
+        " VALUES (%s, %s, %s, 1, 'start', %s, 1, %s, %s)",
+        APP, row["task"], row["key"], world.clock(), case.job, case.lease.token,
+    )  # fmt: skip
+    return case
+
+
+def in_doubt(world: World, queue: str, alone: bool) -> Case:
+    """An effect of its body has no known outcome."""
+    case = running(world, queue, alone)
+    assert world.end(case.lease, "doubt")
+    return case
+
+
+def cut_off(world: World, queue: str, alone: bool) -> Case:
+    """The body of an at_most_once task was cut off."""
+    case = started(world, queue, alone)
+    assert world.end(case.lease, "release", started=True)
+    return case
+
+
+WAYS: dict[str, Callable[[World, str, bool], Case]] = {
+    "": absent,
+    "ready": ready,
+    "ready, not due": waiting,
+    "running": running,
+    "running, started": started,
+    "in_doubt": in_doubt,
+    "in_doubt, started": cut_off,
+    "dead": dead,
+    "done(performed)": done,
+    "done(skipped)": done_in_another_way("skipped"),
+    "done(waived)": done_in_another_way("waived"),
+    "cancelled": cancelled,
+}
+
+
+# ── the verbs: each returns whether something was done ──────────────────────────────────────
+
+
+def enqueue_again(case: Case) -> bool:
+    """A producer that lost the answer repeats its enqueue with the same id."""
+    key = case.world.row(case.job).get("key") or f"key of {case.job}"
+    job = replace(new(key, queue=case.queue), id=case.job, repeated=True)
+    return not case.world.run(enqueue.one(APP, job)).duplicate
+
+
+def claim(case: Case) -> bool:
+    return bool(case.world.claim(case.worker, queue=case.queue))
+
+
+def settle(verb: str) -> Callable[[Case], bool]:
+    return lambda case: case.world.end(case.lease, verb)
+
+
+def reported(verb: str) -> Callable[[Case], bool]:
+    """A body that was given up says how it ended."""
+    return lambda case: case.world.end(case.lease, verb, started=True)
+
+
+def lapse(case: Case) -> bool:
+    case.world.run(workers.bury([case.worker], silent=False))
+    return bool(case.world.run(workers.lapse()))
+
+
+def lapse_last(case: Case) -> bool:
+    return bool(case.world.run(workers.report_dead(case.worker)))
+
+
+def person(verb: Callable[..., Any]) -> Callable[[Case], bool]:
+    def act(case: Case) -> bool:
+        missing = case.world.state(case.job) is None
+        try:
+            case.world.run(verb(APP, case.job, actor="ann", reason="because"))
+        except (WrongState, JobNotFound) as error:
+            assert isinstance(error, JobNotFound) == missing
+            return False
+        return True
+
+    return act
+
+
+def prune(case: Case) -> bool:
+    before = case.world.row(case.job)
+    case.world.clock.advance(9 * DAY)
+    case.world.run(retention.prune(7 * DAY))
+    return case.world.row(case.job) != before
+
+
+ACTS: dict[str, Callable[[Case], bool]] = {
+    "enqueue": enqueue_again,
+    "claim": claim,
+    "complete": settle("complete"),
+    "duplicate": settle("duplicate"),
+    "fail": settle("fail"),
+    "bury": settle("bury"),
+    "doubt": settle("doubt"),
+    "report": reported("complete"),
+    "report_failed": reported("bury"),
+    "snooze": settle("snooze"),
+    "release": settle("release"),
+    "lapse": lapse,
+    "lapse_last": lapse_last,
+    "retry": person(people.retry),
+    "cancel": person(people.cancel),
+    "prune": prune,
+}
