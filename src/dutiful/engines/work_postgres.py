@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,6 +35,7 @@ WORK_MAX = 64
 """How many work transactions one process may have open in one database."""
 WAIT_S = 30.0
 """How long a run waits for one of them."""
+SIZES: dict[str, Any] = {"min_size": 0, "max_size": WORK_MAX, "timeout": WAIT_S, "reconnect_timeout": 5}
 LOCK_TIMEOUT_S = 5
 """How long a statement of a body (or of the ledger) waits for a lock, unless the body says otherwise."""
 IDLE_TIMEOUT_S = 300
@@ -70,6 +72,7 @@ class WorkPools:
 
     def __init__(self, engine: PostgresEngine) -> None:
         self._engine = engine
+        self._opening = threading.Lock()
         self._pool: ConnectionPool[Any] | None = None
         self._apools: weakref.WeakKeyDictionary[Any, AsyncConnectionPool[Any]] = weakref.WeakKeyDictionary()
 
@@ -77,20 +80,10 @@ class WorkPools:
         """A connection that is idle and that the server has not closed."""
         from .postgres import _hung_up
 
-        if self._pool is None:
-            self._pool = ConnectionPool(
-                self._engine.conninfo,
-                kwargs=options(self._engine) | {"cursor_factory": WorkCursor},
-                min_size=0,
-                max_size=WORK_MAX,
-                timeout=WAIT_S,
-                reconnect_timeout=5,
-                open=True,
-                name="dutiful-work",
-            )
+        pool = self._opened()
         while True:
             try:
-                connection: psycopg.Connection[Any] = self._pool.getconn()
+                connection: psycopg.Connection[Any] = pool.getconn()
             except PoolTimeout as error:
                 self._engine.connect().close()  # says why, if the server is the reason
                 raise StoreBusy(
@@ -99,12 +92,28 @@ class WorkPools:
             if not _hung_up(connection):
                 return connection
             connection.close()
-            self._pool.putconn(connection)
+            pool.putconn(connection)
+
+    def _opened(self) -> ConnectionPool[Any]:
+        """The threads' pool, of which there is one, also when the first two runs ask at once."""
+        with self._opening:
+            if self._pool is None:
+                self._pool = ConnectionPool(
+                    self._engine.conninfo,
+                    kwargs=options(self._engine) | {"cursor_factory": WorkCursor},
+                    open=True,
+                    name="dutiful-work",
+                    **SIZES,
+                )
+            return self._pool
 
     def give_back(self, connection: psycopg.Connection[Any]) -> None:
-        """After the transaction; one that broke is replaced."""
-        assert self._pool is not None
-        self._pool.putconn(connection)
+        """After the transaction. Raises nothing: what became of a commit is being told right then."""
+        pool = self._pool
+        with contextlib.suppress(ValueError):  # its pool was closed meanwhile, this is the next one
+            if pool is not None:
+                return pool.putconn(connection)
+        connection.close()
 
     async def atake(self) -> psycopg.AsyncConnection[Any]:
         """The same on an event loop."""
@@ -116,12 +125,9 @@ class WorkPools:
             pool = self._apools[loop] = AsyncConnectionPool(
                 self._engine.conninfo,
                 kwargs=options(self._engine) | {"cursor_factory": AsyncWorkCursor},
-                min_size=0,
-                max_size=WORK_MAX,
-                timeout=WAIT_S,
-                reconnect_timeout=5,
                 open=False,
                 name="dutiful-work-async",
+                **SIZES,
             )
             await pool.open()
         while True:
@@ -139,7 +145,11 @@ class WorkPools:
 
     async def agive_back(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """The same on an event loop."""
-        await self._apools[asyncio.get_running_loop()].putconn(connection)
+        pool = self._apools.get(asyncio.get_running_loop())
+        with contextlib.suppress(ValueError):
+            if pool is not None:
+                return await pool.putconn(connection)
+        await connection.close()
 
     def sync(self) -> PostgresWork:
         """A transaction for a plain body."""
