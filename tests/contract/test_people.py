@@ -45,6 +45,24 @@ def test_a_retry_is_refused_while_another_job_holds_the_duty(world: World) -> No
         retry(world, job)
 
 
+def test_a_duty_whose_later_epoch_was_cancelled_does_not_begin_anew(store_world: World) -> None:
+    """Found by simulation: epoch 1 was done, 2 cancelled, and the next job was given epoch 1 again."""
+    world = store_world
+    world.enqueue("k")
+    [lease] = world.claim()
+    assert world.end(lease, "complete")
+    world.clock.advance(1)
+    second = world.enqueue("k", again="lost in the mail")
+    world.run(people.cancel(APP, second, actor="ann"))
+    third = world.enqueue("k")
+    assert world.row(third)["epoch"] == 2
+    with pytest.raises(DutyTaken):
+        retry(world, second, args_hash='{"n":1}')
+    world.run(people.cancel(APP, third, actor="ann"))
+    assert world.row(world.enqueue("k", again="lost once more"))["epoch"] == 3
+    assert world.verify() == []
+
+
 @pytest.mark.parametrize("way", ["dead", "cancelled"])
 def test_a_retried_duty_is_remembered_once_it_is_done(store_world: World, way: str) -> None:
     world = store_world

@@ -118,7 +118,7 @@ class Child:
 
     def _report(self, lease: Lease) -> None:
         """The process died by itself: its row is gone, and what it ran alone is charged a crash."""
-        assert self.row is not None and self.process is not None
+        assert self.process is not None
         row, self.row = self.row, None
         emit(
             logger,
@@ -128,6 +128,8 @@ class Child:
             task=lease.task,
             exit=self.process.exit_text(),
         )
+        if row is None:
+            return  # it was marked gone before the claim for it was answered: the job has lapsed
         while True:
             try:
                 self._pool.worker.engine.run(workers.report_dead(row))

@@ -92,9 +92,11 @@ UPDATE dutiful.duty SET turn = turn + 1, args_hash = coalesce(:args_hash, args_h
 RETURNING epoch
 
 -- name: free_duty
--- The job was cancelled or skipped: its duty is open to others again.
+-- The job was cancelled or skipped: its duty is open to others again. In a later epoch the row stays,
+-- and the next job takes it over: without it the epochs would begin anew, and what was done in one, or
+-- stands in the ledger, would be asked for once more under its number.
 DELETE FROM dutiful.duty
- WHERE app = :app AND task = :task AND key = :key AND job_id = :id
+ WHERE app = :app AND task = :task AND key = :key AND job_id = :id AND epoch = 1
 
 -- name: replace_args
 -- Rewrites the arguments of a job that nobody has begun.
