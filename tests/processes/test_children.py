@@ -97,3 +97,16 @@ def test_an_isolated_job_that_comes_due_is_seen_while_all_threads_are_busy(place
     later = place.enqueue_later("1s", "nap_apart", 0, 1)
     until(lambda: place.job(later).state == "done", "the isolated one is done")
     assert worker.poll() is None
+
+
+@both
+def test_a_suspect_that_is_async_runs_to_its_end(place: Place) -> None:
+    """(It was once taken for done without a line of it being run.)"""
+    [id] = place.enqueue("anap", (0, 1500))
+    worker = place.worker()
+    until(lambda: place.said("begin", id), "its body has begun")
+    place.kill(worker)
+    place.worker()
+    until(lambda: place.job(id).state == "done", "it is done")
+    assert [line[2] for line in place.said("end", id)] == ["2"]
+    place.verified()

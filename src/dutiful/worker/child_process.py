@@ -16,15 +16,19 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from ..model.errors import InvalidOption
+from ..model.errors import InvalidOption, RunError
 from ..model.jobs import Ending, Lease
 
 if TYPE_CHECKING:
     from ..app.app import App
+    from ..app.task import Task
+
+T = TypeVar("T")
 
 START_S = 60.0
 _LENGTH = struct.Struct("!I")
@@ -177,35 +181,62 @@ def _die_with_parent(life: int) -> None:
 def main(argv: list[str]) -> None:
     """The child: import, say "ready", then one job after the other until the pipe ends."""
     from ..app.finding import find_app
-    from .run import carry_out, run_of
+    from .run import acarry_out, carry_out, run_of
 
     app_path, inward, outward, life = argv[0], *map(int, argv[1:4])
     _die_with_parent(life)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's to handle
     app = find_app(app_path)
-    _call(app.starters)
-    _write(outward, b"ready")
-    while (head := _read_exactly(inward, _LENGTH.size, None)) is not None:
-        data = _read_exactly(inward, _LENGTH.unpack(head)[0], None)
-        if data is None:
-            break
-        lease = Lease(**msgspec.msgpack.decode(data))
-        ending = carry_out(app, app.find_task(lease.task), lease, run_of(lease))
-        _write(outward, msgspec.msgpack.encode(ending))
-    _call(app.stoppers)
+    with Looped() as loop:
+        _call(loop, app.starters)
+        _write(outward, b"ready")
+        while (head := _read_exactly(inward, _LENGTH.size, None)) is not None:
+            data = _read_exactly(inward, _LENGTH.unpack(head)[0], None)
+            if data is None:
+                break
+            lease = Lease(**msgspec.msgpack.decode(data))
+            task, run = app.find_task(lease.task), run_of(lease)
+            if task.is_async:
+                ending = loop.run(_to_its_end(acarry_out(app, task, lease, run), task, lease))
+            else:
+                ending = carry_out(app, task, lease, run)
+            _write(outward, msgspec.msgpack.encode(ending))
+        _call(loop, app.stoppers)
 
 
-def _call(hooks: list[Any]) -> None:
+class Looped(contextlib.ExitStack):
+    """One event loop for all that is async here, made when something is: connections are a loop's own."""
+
+    _runner: Any = None
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run it to its end."""
+        import asyncio
+
+        if self._runner is None:
+            self._runner = self.enter_context(asyncio.Runner())
+        result: T = self._runner.run(coroutine)
+        return result
+
+
+async def _to_its_end(body: Awaitable[Ending], task: Task[..., Any], lease: Lease) -> Ending:
+    import asyncio
+
+    from .run import failed
+
+    try:
+        return await body
+    except asyncio.CancelledError:  # nobody cancels here from outside: a child is killed
+        return failed(task, lease, RunError("The body was cancelled from inside."))
+
+
+def _call(loop: Looped, hooks: list[Any]) -> None:
     import asyncio
 
     for hook in hooks:
         value = hook()
         if asyncio.iscoroutine(value):
-            asyncio.run(_awaited(value))
-
-
-async def _awaited(value: Any) -> None:
-    await value
+            loop.run(value)
 
 
 if __name__ == "__main__":
