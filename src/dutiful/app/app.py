@@ -113,6 +113,8 @@ class App:
         isolation: Isolation = "thread",
         delivery: Delivery = "at_least_once",
         database: str | None = None,
+        group: int | None = None,
+        batch: int | None = None,
         aliases: Iterable[str] = (),
         owner: str = "",
         tags: Iterable[str] = (),
@@ -128,6 +130,8 @@ class App:
         child process, which can be killed. ``aliases`` are names that waiting jobs may still carry.
         ``delivery`` is what is promised of the body's work (see the guide on deliveries); ``database``
         names the one of ``App(databases=…)`` in which an exactly_once task works, if not the queue's own.
+        ``group`` lets up to 50 exactly_once jobs share one commit; with ``batch`` the body is called once
+        for up to so many jobs, whose one argument it takes as a list: they succeed or fail together.
         Raises a DeclarationError.
         """
         policy_fields: dict[str, Any] = {
@@ -142,6 +146,8 @@ class App:
             "isolation": isolation,
             "delivery": delivery,
             "database": self._known_database(database),
+            "group": group,
+            "batch": batch,
             "aliases": tuple(aliases),
             "owner": owner,
             "tags": tuple(tags),

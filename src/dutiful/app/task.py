@@ -17,6 +17,7 @@ from ..model.jobs import CRASHES_MAX, NewJob, OnDuplicate
 from ..model.keys import Template, checked_key
 from ..model.payload import Codec
 from ..model.retry import Retry
+from ..model.signatures import batched
 from .handle import Handle
 from .running import Run
 from .transactions import AsyncTransaction, Transaction
@@ -32,6 +33,9 @@ Delivery = Literal["at_least_once", "exactly_once", "at_most_once"]
 
 NAME = re.compile(r"[A-Za-z0-9_.:<>@/-]{1,200}")
 PRIORITIES = range(-100, 101)
+GROUP_MAX = 50
+"""Above 64 subtransactions in one transaction PostgreSQL's cache of them overflows."""
+BATCH_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class Policy:
     isolation: Isolation = "thread"
     delivery: Delivery = "at_least_once"
     database: str | None = None
+    group: int | None = None
+    batch: int | None = None
     aliases: tuple[str, ...] = ()
     owner: str = ""
     tags: tuple[str, ...] = ()
@@ -72,8 +78,27 @@ class Policy:
                 f"{self.name}: delivery is at_least_once, exactly_once or at_most_once, "
                 f"not {self.delivery!r}."
             )
+        self._check_together()
         if self.database is not None and self.delivery != "exactly_once":
             raise InvalidTask(f"{self.name}: database= is where an exactly_once task works; {self.delivery}.")
+
+    def _check_together(self) -> None:
+        for what, most in (("group", GROUP_MAX), ("batch", BATCH_MAX)):
+            size = getattr(self, what)
+            if size is None:
+                continue
+            if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= most:
+                raise InvalidTask(f"{self.name}: {what}={size!r} is no whole number from 1 to {most}.")
+            if self.isolation == "process":
+                raise InvalidTask(f"{self.name}: {what}= and isolation='process' do not go together.")
+        if self.group is not None and self.delivery != "exactly_once":
+            raise InvalidTask(
+                f"{self.name}: group= is how many exactly_once jobs share a commit; {self.delivery} has none."
+            )
+        if self.batch is not None and self.group is not None:
+            raise InvalidTask(f"{self.name}: batch= is one transaction already; leave group= away.")
+        if self.batch is not None and (self.delivery == "at_most_once" or self.result):
+            raise InvalidTask(f"{self.name}: batch= has neither result=True nor delivery='at_most_once'.")
 
 
 class Task(Generic[P, R]):
@@ -89,10 +114,16 @@ class Task(Generic[P, R]):
         self.policy = policy
         self.name = policy.name
         self.is_async = inspect.iscoroutinefunction(function)
-        self.codec = Codec.of(function, policy.name, (Run, Transaction, AsyncTransaction), names=names)
+        self.batched, one = (
+            (None, function) if policy.batch is None else batched(function, policy.name, names)
+        )
+        """The parameter that a body with ``batch=`` takes as a list; None for all others."""
+        self.codec = Codec.of(one, policy.name, (Run, Transaction, AsyncTransaction), names=names)
         self.once = None if once is None else Template.parse(once, self.codec.parameters)
         functools.update_wrapper(self, function)
         self._check_transaction()
+        if self.is_async and (policy.group or policy.batch):
+            raise InvalidTask(f"{policy.name}: group= and batch= are for plain functions, not async ones.")
         if policy.isolation == "process" and self.is_async:
             raise InvalidTask(f"{policy.name}: isolation='process' is for plain functions, not async ones.")
 

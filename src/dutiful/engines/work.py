@@ -7,6 +7,7 @@ user has it, on SQLite on a connection whose authorizer refuses to end the trans
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -49,6 +50,17 @@ class WorkTransaction(Protocol):
 
     def session(self) -> Any:
         """A SQLAlchemy session in it, the same one each time."""
+        ...
+
+    def command(self, text: str) -> None:
+        """A statement of ours without parameters or rows, as SAVEPOINT."""
+        ...
+
+    def quickly(self) -> AbstractContextManager[object]:
+        """A block in which statements go out without waiting for each other, where the driver can that.
+
+        An error may come later than its statement; leaving the block waits for all.
+        """
         ...
 
     def flush(self) -> None:

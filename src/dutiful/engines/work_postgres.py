@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import threading
 import weakref
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -43,11 +44,29 @@ IDLE_TIMEOUT_S = 300
 
 
 class WorkCursor(psycopg.Cursor[Any]):
-    """Refuses to end the transaction by text."""
+    """Refuses to end the transaction by text; in a pipeline it waits for what is asked of it."""
 
     def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
         refuse_ending(query)
         return super().execute(query, *args, **kwargs)
+
+    @property
+    def rowcount(self) -> int:
+        """As psycopg's; the statement is waited for, where psycopg would not know yet."""
+        self._fetch_pipeline()
+        return super().rowcount
+
+    @property
+    def description(self) -> Any:
+        """As psycopg's, see :attr:`rowcount`."""
+        self._fetch_pipeline()
+        return super().description
+
+    @property
+    def statusmessage(self) -> str | None:
+        """As psycopg's, see :attr:`rowcount`."""
+        self._fetch_pipeline()
+        return super().statusmessage
 
 
 class AsyncWorkCursor(psycopg.AsyncCursor[Any]):
@@ -216,6 +235,14 @@ class PostgresWork:
 
             self._session = session(self)
         return self._session
+
+    def command(self, text: str) -> None:
+        """See :class:`~dutiful.engines.work.WorkTransaction`."""
+        self.raw.execute(text)
+
+    def quickly(self) -> AbstractContextManager[object]:
+        """See :class:`~dutiful.engines.work.WorkTransaction`: libpq's pipeline mode."""
+        return self.raw.pipeline()  # type: ignore[no-any-return]
 
     def flush(self) -> None:
         """See :class:`~dutiful.engines.work.WorkTransaction`."""

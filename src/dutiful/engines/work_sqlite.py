@@ -133,6 +133,14 @@ class SqliteWork:
             self._session = session(self)
         return self._session
 
+    def command(self, text: str) -> None:
+        """See :class:`~dutiful.engines.work.WorkTransaction`."""
+        self.rows(text, {})
+
+    def quickly(self) -> contextlib.AbstractContextManager[object]:
+        """See :class:`~dutiful.engines.work.WorkTransaction`: nothing is ever on its way here."""
+        return contextlib.nullcontext()
+
     def flush(self) -> None:
         """See :class:`~dutiful.engines.work.WorkTransaction`."""
         session, self._session = self._session, None

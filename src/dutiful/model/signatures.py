@@ -74,6 +74,34 @@ def read_signature(
     return Signature(tuple(parameters), filled_in, hints.get("return", Any))
 
 
+def batched(
+    function: Callable[..., Any], task: str, names: Mapping[str, Any] | None = None
+) -> tuple[str, Callable[..., Any]]:
+    """The list that a ``batch=`` function takes, and a stand-in that takes one item of it, for its signature.
+
+    Raises :class:`InvalidTask` unless exactly one parameter is annotated ``list[…]``.
+    """
+    hints = _hints(function, task, (), names or {})
+    lists = [name for name, hint in hints.items() if name != "return" and typing.get_origin(hint) is list]
+    if len(lists) != 1:
+        raise InvalidTask(
+            f"{task}: batch= wants one parameter annotated list[…], for the jobs' arguments.",
+            hint="def index(pages: list[Page]) -> None; and: index.enqueue(Page(…))",
+        )
+    [name] = lists
+    [item] = typing.get_args(hints[name])
+    found = inspect.signature(function)
+
+    def one() -> None:
+        """Stands for the function."""
+
+    changed = [p.replace(annotation=item) if p.name == name else p for p in found.parameters.values()]
+    one.__signature__ = found.replace(parameters=changed)  # type: ignore[attr-defined]
+    one.__annotations__ = dict(inspect.get_annotations(function)) | {name: item}
+    one.__wrapped__ = function  # type: ignore[attr-defined]
+    return name, one
+
+
 def _refuse_unnamed(one: inspect.Parameter, task: str) -> None:
     if one.kind is one.VAR_POSITIONAL or one.kind is one.VAR_KEYWORD:
         stars = "*" if one.kind is one.VAR_POSITIONAL else "**"

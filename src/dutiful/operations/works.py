@@ -5,10 +5,11 @@ None of these begins or commits: they are carried out in the transaction that th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..model.jobs import Lease
-from .plan import Call, Steps, operation, query
+from .plan import Call, Steps, as_json, operation, query
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +35,16 @@ class Done:
 @operation
 def begin_work(app: str, lease: Lease) -> Steps[Begun | None]:
     """Take the duty's key in the ledger; None if the duty is done already."""
-    rows = yield Call("begin_work", {**_duty(app, lease), **_run(lease), "run_no": lease.run_no}, alone=True)
+    rows = yield Call(
+        "begin_work", {**duty_of(app, lease), **fence_of(lease), "run_no": lease.run_no}, alone=True
+    )
     return Begun(rows[0][0], rows[0][1]) if rows else None
 
 
 @query
 def find_done(app: str, lease: Lease) -> Steps[Done | None]:
     """The ledger row of this run's duty, whoever wrote it."""
-    rows = yield Call("find_ledger_row", _duty(app, lease), alone=True)
+    rows = yield Call("find_ledger_row", duty_of(app, lease), alone=True)
     if not rows:
         return None
     job_id, token, kind, run_no, at, result = rows[0]
@@ -55,14 +58,38 @@ def finish_work(app: str, lease: Lease, result: bytes | None, *, elsewhere: bool
     In the queue's own database the job is done with it; elsewhere the ledger keeps the result.
     """
     name = "finish_work_elsewhere" if elsewhere else "finish_work"
-    return bool((yield Call(name, {**_duty(app, lease), **_run(lease), "result": result}, alone=True)))
+    return bool((yield Call(name, {**duty_of(app, lease), **fence_of(lease), "result": result}, alone=True)))
 
 
 @query
 def look_at_work(app: str, lease: Lease) -> Steps[tuple[bool, bool]]:
     """Whether the ledger row is still there, and whether the run still owns its job."""
-    [(kept, mine)] = yield Call("look_at_work", {**_duty(app, lease), **_run(lease)}, alone=True)
+    [(kept, mine)] = yield Call("look_at_work", {**duty_of(app, lease), **fence_of(lease)}, alone=True)
     return bool(kept), bool(mine)
+
+
+@operation
+def begin_works(app: str, leases: Sequence[Lease]) -> Steps[tuple[frozenset[str], Begun | None]]:
+    """Take the keys of a group's duties: the tokens of those that were free, and the transaction."""
+    rows = yield Call("begin_works", {"app": app, "rows": _rows(leases)}, alone=True)
+    return frozenset(_plain(row[0]) for row in rows), (Begun(rows[0][1], rows[0][2]) if rows else None)
+
+
+@operation
+def forget_works(app: str, leases: Sequence[Lease]) -> Steps[int]:
+    """Take these out of the group again; how many were in it."""
+    return len((yield Call("forget_works", {"app": app, "rows": _rows(leases)}, alone=True)))
+
+
+@operation
+def finish_works(
+    app: str, done: Sequence[tuple[Lease, bytes | None]], *, elsewhere: bool
+) -> Steps[frozenset[str]]:
+    """Settle a group's work under its tokens; the tokens of those runs that still owned their jobs."""
+    name = "finish_works_elsewhere" if elsewhere else "finish_works"
+    results = [None if result is None else result.decode() for _, result in done]
+    rows = yield Call(name, {"app": app, "rows": _rows([lease for lease, _ in done], results)}, alone=True)
+    return frozenset(_plain(row[0]) for row in rows)
 
 
 @query
@@ -79,11 +106,36 @@ def end_backend(begun: Begun) -> Steps[bool]:
     return bool(rows and rows[0][0])
 
 
-def _duty(app: str, lease: Lease) -> dict[str, object]:
+def _rows(leases: Sequence[Lease], results: Sequence[str | None] = ()) -> str:
+    rows: list[dict[str, object]] = [
+        {
+            **fence_of(lease),
+            "run_no": lease.run_no,
+            "task": lease.task,
+            "epoch": lease.epoch,
+            "key": _key(lease),
+        }
+        for lease in leases
+    ]
+    for row, result in zip(rows, results, strict=False):
+        row["result"] = result
+    return as_json(rows)
+
+
+def _plain(token: object) -> str:
+    return str(token).replace("-", "")
+
+
+def _key(lease: Lease) -> str:
     # Without a declared key the job is its own duty.
-    key = lease.key if lease.key is not None else lease.job_id
-    return {"app": app, "task": lease.task, "key": key, "epoch": lease.epoch}
+    return lease.key if lease.key is not None else lease.job_id
 
 
-def _run(lease: Lease) -> dict[str, object]:
+def duty_of(app: str, lease: Lease) -> dict[str, object]:
+    """The key of a run's duty in the ledger."""
+    return {"app": app, "task": lease.task, "key": _key(lease), "epoch": lease.epoch}
+
+
+def fence_of(lease: Lease) -> dict[str, object]:
+    """The fence."""
     return {"id": lease.job_id, "token": lease.token}

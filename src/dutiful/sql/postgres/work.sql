@@ -57,3 +57,73 @@ SELECT pg_xact_status(:xid::text::xid8)
 -- Ends the session in which a transaction is still under way that nobody will answer for; only ours.
 SELECT pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity AS a
  WHERE a.pid = :pid AND a.backend_xid = :xid::text::xid
+
+-- name: begin_works
+-- The keys of a whole group's duties, in key order (else two groups deadlock). Who does not come back is
+-- done already.
+INSERT INTO dutiful.ledger (app, task, key, epoch, kind, at, run_no, job_id, token)
+SELECT :app, r.task, r.key, r.epoch, 'work', t.now, r.run_no, r.id, r.token
+  FROM (SELECT :now AS now) AS t,
+       jsonb_to_recordset(:rows::jsonb)
+       AS r(id uuid, token uuid, run_no integer, task text, key text, epoch integer)
+ ORDER BY r.task, r.key, r.epoch
+ON CONFLICT (app, task, key, epoch) DO NOTHING
+RETURNING token::text, pg_current_xact_id()::text, pg_backend_pid()
+
+-- name: forget_works
+-- Takes duties out of a group whose bodies did not do them; they are settled in that nothing is kept.
+WITH gone AS (
+    DELETE FROM dutiful.ledger AS g
+     USING jsonb_to_recordset(:rows::jsonb) AS r(token uuid, task text, key text, epoch integer)
+     WHERE g.app = :app AND g.task = r.task AND g.key = r.key AND g.epoch = r.epoch AND g.token = r.token
+    RETURNING g.token::text AS token
+), marked AS MATERIALIZED (
+    SELECT set_config('dutiful.settled',
+                      coalesce(current_setting('dutiful.settled', true), '') || ' '
+                      || string_agg(k.token, ' '), true) AS mark
+      FROM gone AS k HAVING count(*) > 0
+)
+SELECT k.token FROM gone AS k, marked AS m WHERE m.mark IS NOT NULL
+
+-- name: finish_works
+-- As finish_work, for a group: every job whose run still owns it and whose ledger row is there.
+WITH gone AS (
+    DELETE FROM dutiful.job AS j
+     USING jsonb_to_recordset(:rows::jsonb)
+           AS r(id uuid, token uuid, task text, key text, epoch integer, result text),
+           dutiful.ledger AS g
+     WHERE j.id = r.id AND j.token = r.token
+       AND g.app = :app AND g.task = r.task AND g.key = r.key AND g.epoch = r.epoch AND g.token = r.token
+    RETURNING j.*, r.result
+), kept AS (
+    INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
+           worker, last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
+           outcome, delivery, task, key, args, result)
+    SELECT j.id, t.now, j.lane, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
+           j.run_no, j.attempt, j.epoch, j.args_version, j.crashes, j.crashes_max, 'done',
+           'performed', j.delivery, j.task, j.key, j.args, convert_to(j.result, 'UTF8')
+      FROM gone AS j, (SELECT :now AS now) AS t
+    RETURNING last_token::text AS token
+), marked AS MATERIALIZED (
+    SELECT set_config('dutiful.settled',
+                      coalesce(current_setting('dutiful.settled', true), '') || ' '
+                      || string_agg(k.token, ' '), true) AS mark
+      FROM kept AS k HAVING count(*) > 0
+)
+SELECT k.token FROM kept AS k, marked AS m WHERE m.mark IS NOT NULL
+
+-- name: finish_works_elsewhere
+-- As finish_work_elsewhere, for a group.
+WITH kept AS (
+    UPDATE dutiful.ledger AS g SET result = convert_to(r.result, 'UTF8')
+      FROM jsonb_to_recordset(:rows::jsonb)
+           AS r(token uuid, task text, key text, epoch integer, result text)
+     WHERE g.app = :app AND g.task = r.task AND g.key = r.key AND g.epoch = r.epoch AND g.token = r.token
+    RETURNING g.token::text AS token
+), marked AS MATERIALIZED (
+    SELECT set_config('dutiful.settled',
+                      coalesce(current_setting('dutiful.settled', true), '') || ' '
+                      || string_agg(k.token, ' '), true) AS mark
+      FROM kept AS k HAVING count(*) > 0
+)
+SELECT k.token FROM kept AS k, marked AS m WHERE m.mark IS NOT NULL

@@ -38,3 +38,57 @@ RETURNING token
 UPDATE dutiful.ledger SET result = :result
  WHERE app = :app AND task = :task AND key = :key AND epoch = :epoch AND token = :token
 RETURNING token
+
+-- name: begin_works
+-- The keys of a whole group's duties. Who does not come back is done already.
+INSERT INTO dutiful.ledger (app, task, key, epoch, kind, at, run_no, job_id, token)
+SELECT :app, json_extract(r.value, '$.task'), json_extract(r.value, '$.key'),
+       json_extract(r.value, '$.epoch'), 'work', :now, json_extract(r.value, '$.run_no'),
+       json_extract(r.value, '$.id'), json_extract(r.value, '$.token')
+  FROM json_each(:rows) AS r
+ WHERE true
+ON CONFLICT (app, task, key, epoch) DO NOTHING
+RETURNING token, '', 0
+
+-- name: forget_works
+-- Takes duties out of a group whose bodies did not do them.
+DELETE FROM dutiful.ledger
+ WHERE app = :app
+   AND (task, key, epoch, token) IN (
+       SELECT json_extract(r.value, '$.task'), json_extract(r.value, '$.key'),
+              json_extract(r.value, '$.epoch'), json_extract(r.value, '$.token')
+         FROM json_each(:rows) AS r)
+RETURNING token
+
+-- name: finish_works
+-- As finish_work, for a group: every job whose run still owns it and whose ledger row is there.
+INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
+       worker, last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
+       outcome, delivery, task, key, args, result)
+SELECT j.id, :now, j.lane, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
+       j.run_no, j.attempt, j.epoch, j.args_version, j.crashes, j.crashes_max, 'done',
+       'performed', j.delivery, j.task, j.key, j.args, CAST(json_extract(r.value, '$.result') AS blob)
+  FROM json_each(:rows) AS r
+ CROSS JOIN dutiful.job AS j ON j.id = json_extract(r.value, '$.id')
+ CROSS JOIN dutiful.ledger AS g ON g.app = :app AND g.task = json_extract(r.value, '$.task')
+   AND g.key = json_extract(r.value, '$.key') AND g.epoch = json_extract(r.value, '$.epoch')
+   AND g.token = json_extract(r.value, '$.token')
+ WHERE j.token = json_extract(r.value, '$.token');
+DELETE FROM dutiful.job
+ WHERE (id, token) IN (
+       SELECT json_extract(r.value, '$.id'), json_extract(r.value, '$.token')
+         FROM json_each(:rows) AS r
+        CROSS JOIN dutiful.ledger AS g ON g.app = :app AND g.task = json_extract(r.value, '$.task')
+          AND g.key = json_extract(r.value, '$.key') AND g.epoch = json_extract(r.value, '$.epoch')
+          AND g.token = json_extract(r.value, '$.token'))
+RETURNING token
+
+-- name: finish_works_elsewhere
+-- As finish_work_elsewhere, for a group.
+UPDATE dutiful.ledger AS g SET result = r.result
+  FROM (SELECT json_extract(e.value, '$.task') AS task, json_extract(e.value, '$.key') AS key,
+               json_extract(e.value, '$.epoch') AS epoch, json_extract(e.value, '$.token') AS token,
+               CAST(json_extract(e.value, '$.result') AS blob) AS result
+          FROM json_each(:rows) AS e) AS r
+ WHERE g.app = :app AND g.task = r.task AND g.key = r.key AND g.epoch = r.epoch AND g.token = r.token
+RETURNING token
