@@ -34,6 +34,47 @@ def test_a_plan_changes_nothing_and_a_migration_is_repeatable(
         assert done == {"schema": "dutiful/migrate/1", "done": [], "pending": []}
 
 
+def test_the_ledger_alone_is_made_by_the_same_command(small_shop: Shop, empty_postgres_url: str) -> None:
+    for url in (empty_postgres_url, small_shop.url):
+        args = ["migrate", "--ledger", url]
+        plan = small_shop.bare(*args, "--plan")
+        assert (plan.code, plan.out) == (0, "would apply ledger\n")
+        sql = small_shop.bare(*args, "--sql")
+        assert sql.code == 0 and sql.out.startswith("-- ledger\n") and "CREATE TABLE" in sql.out
+        assert small_shop.bare(*args, "--plan", "--json").document["pending"] == ["ledger"]
+        assert small_shop.bare(*args).out == "applied ledger\n"
+        again = small_shop.bare(*args)
+        assert (again.code, again.out) == (0, "") and "Nothing to do" in again.err
+        assert small_shop.bare(*args, "--sql").out == ""
+        done = small_shop.bare(*args, "--json").document
+        assert done == {"schema": "dutiful/migrate/1", "done": [], "pending": []}
+        assert small_shop.bare("migrate", "--plan", "--store", url).out.startswith("would apply 0001 start")
+
+
+def test_the_printed_sql_of_the_ledger_can_be_run(small_shop: Shop, empty_postgres_url: str) -> None:
+    import sqlite3
+
+    import psycopg
+
+    with psycopg.connect(empty_postgres_url) as connection:
+        sql = small_shop.bare("migrate", "--ledger", empty_postgres_url, "--sql").out
+        connection.execute(sql)  # type: ignore[call-overload]
+    assert "Nothing to do" in small_shop.bare("migrate", "--ledger", empty_postgres_url).err
+    sql = small_shop.bare("migrate", "--ledger", small_shop.url, "--sql").out
+    path = small_shop.url.removeprefix("sqlite:///")
+    with sqlite3.connect(path) as file:
+        file.executescript(sql)
+    file.close()
+    assert "Nothing to do" in small_shop.bare("migrate", "--ledger", small_shop.url).err
+
+
+def test_the_ledgers_database_is_named_once(small_shop: Shop) -> None:
+    refused = small_shop.bare("migrate", "--ledger", "sqlite:///x.db", "--store", "sqlite:///y.db")
+    assert refused.code == 2 and "leave --app and --store away" in refused.err
+    refused = small_shop.bare("migrate", "--ledger", "mysql://x/y")
+    assert refused.code == 4 and "DE301" in refused.err
+
+
 # ── verify ──────────────────────────────────────────────────────────────────────────────────
 
 

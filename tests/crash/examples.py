@@ -11,6 +11,7 @@ from typing import Any
 
 import dutiful.operations
 from dutiful.engines.contract import Engine
+from dutiful.engines.ledgers import PARTS
 from dutiful.model.effects import EffectRow, Terms
 from dutiful.model.ids import make_id
 from dutiful.model.jobs import Ending, Failure, Lane, Lease, NewJob, NewWorker
@@ -22,9 +23,11 @@ from dutiful.operations import (
     enqueue,
     health,
     lanes,
+    ledger,
     people,
     retention,
     settle,
+    turns,
     verify,
     why,
     workers,
@@ -82,6 +85,7 @@ class World:
         self.leases = run(claims.claim(self.me, [self.lane], KNOWN, 5)).leases
         [self.lone] = run(claims.claim(self.alone, [self.lane], KNOWN, 1)).leases
         run(effects.intend(self.caller(), TERMS, None))
+        run(turns.take("", "used", None))
         last = [job(key="keyed"), job(), job(delay_us=10**12)]
         run(enqueue.many(APP, last))
         self.keyed, self.ready = last[0].id, last[1].id
@@ -163,6 +167,8 @@ EXAMPLES: dict[str, Example] = {
     "inspect.unfinished": lambda w: looks.unfinished(APP, ["q"], KNOWN),
     "lanes.lanes": lambda w: lanes.lanes(APP),
     "lanes.declare": lambda w: lanes.declare(APP, [("q", 5), ("r", 0)], [("r", None), ("q", 1)]),
+    "ledger.here": lambda w: ledger.here(),
+    "ledger.make": lambda w: ledger.make(PARTS[w.engine.name]),
     "people.retry": lambda w: people.retry(APP, w.dead, actor="ann", reason="mended", args_hash="h"),
     "people.retry of a cancelled job": lambda w: people.retry(APP, w.cancelled, actor="ann", args_hash="h"),
     "people.cancel": lambda w: people.cancel(APP, w.keyed, actor="ann", reason="no need"),
@@ -171,6 +177,9 @@ EXAMPLES: dict[str, Example] = {
     "retention.prune_duties": lambda w: retention.prune_duties(retention.START),
     "settle.settle": lambda w: settle.settle(w.endings(), w.me),
     "settle.who_holds": lambda w: settle.who_holds(w.endings()),
+    "turns.take": lambda w: turns.take("", "new", "h"),
+    "turns.take of a used key": lambda w: turns.take("", "used", None),
+    "turns.settle": lambda w: turns.settle("", "used", b"1"),
     "verify.check": lambda w: verify.check(APP),
     "why.why": lambda w: why.why(APP, w.ready),
     "workers.register": lambda w: workers.register(worker()),

@@ -23,6 +23,7 @@ FIELDS = {
     "limit_bytes": 65_536,
     "key": "receipt:42",
     "job_id": "0190163d-8694-739b-aea5-966c26f8ad91",
+    "scope": "stripe",
     "holder": "0190163d-8694-739b-aea5-966c26f8ad92",
     "run_no": 7,
     "verb": "retry",

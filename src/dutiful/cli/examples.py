@@ -139,6 +139,10 @@ App("shop", "sqlite:////var/lib/shop/jobs.db")        # a local disk; for severa
     "DE315": """
 multiprocessing.set_start_method("spawn")  # or make the App in the child, after the fork
 """,
+    "DE316": """
+$ dutiful migrate --ledger postgresql://db/shop       # once for each database; harmless to repeat
+dutiful.make_ledger(connection)            # or in a migration of your own, which commits it
+""",
     "DE400": """
 Something about one run of a job or its result: see the codes DE401 to DE404.
 """,
@@ -173,5 +177,26 @@ $ dutiful job show ID                      # what became of it meanwhile
     "DE503": """
 $ dutiful dead retry ID                    # DE503: job OTHER has the same once= key and is in its place
 $ dutiful job show OTHER                   # if it does the work, there is nothing to retry
+""",
+    "DE600": """
+Something about a key of dutiful.once or its block: see the codes DE601 to DE603.
+""",
+    "DE601": """
+with dutiful.once(conn, "charge:8812", request={"cents": 1000}) as turn: ...
+with dutiful.once(conn, "charge:8812", request={"cents": 1500}) as turn: ...     # DE601: which one is meant?
+with dutiful.once(conn, "charge:8812:1500") as turn: ...                         # if both are
+""",
+    "DE602": """
+with dutiful.once(conn, "charge:8812") as turn:
+    conn.execute(…)
+    conn.commit()                          # DE602, when the block ends: the key belongs to the transaction
+
+with conn, dutiful.once(conn, "charge:8812") as turn:  # right: the code around it commits
+    conn.execute(…)
+""",
+    "DE603": """
+with dutiful.once(conn, "charge:8812") as turn:
+    if turn.first:                         # without this, DE603 for everybody but the first
+        turn.result = charge()
 """,
 }

@@ -42,6 +42,7 @@ OF_ERRORS: Final[tuple[tuple[type[errors.DutifulError], int], ...]] = (
     (errors.StateError, REFUSED),
     (errors.ResultNotReady, CANNOT_SAY),
     (errors.RunError, BAD),
+    (errors.OnceError, BAD),
     (errors.DutifulError, BUG),
 )
 """The first class that fits decides."""

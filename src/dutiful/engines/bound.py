@@ -10,14 +10,19 @@ Kinds are told by the names of their classes, so that no library is loaded that 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..model.errors import UnsupportedConnection
+from ..sql import EngineName
+from .anywhere import Anywhere
 from .contract import Engine, Runner
 
 if TYPE_CHECKING:
-    from .postgres import PostgresEngine
-    from .sqlite import SqliteEngine
+    from .bound_postgres import AsyncPsycopgRunner
+    from .bound_runner import Home, SyncRunner
+    from .bound_sqlalchemy import AsyncSqlalchemyRunner
+
+    LentRunner = SyncRunner | AsyncPsycopgRunner | AsyncSqlalchemyRunner
 
 Kind = Literal["sqlite3", "apsw", "psycopg", "psycopg-async", "sqlalchemy", "sqlalchemy-async", "django"]
 
@@ -37,7 +42,7 @@ KINDS: dict[tuple[str, str], Kind] = {
     ("django", "BaseDatabaseWrapper"): "django",
 }
 
-DRIVERS_OF: dict[str, tuple[Kind, ...]] = {
+DRIVERS_OF: dict[EngineName, tuple[Kind, ...]] = {
     "sqlite": ("sqlite3", "apsw", "sqlalchemy", "sqlalchemy-async", "django"),
     "postgres": ("psycopg", "psycopg-async", "sqlalchemy", "sqlalchemy-async", "django"),
 }
@@ -58,6 +63,54 @@ def bind(engine: Engine, connection: object) -> Runner:
             f"connection= is {described(connection)}, but this app's jobs are in {store}.",
             hint="Give a connection to the database that App(…) was given.",
         )
+    return runner_of(engine, connection, kind)
+
+
+def lent(connection: object) -> LentRunner:
+    """Run operations in the transaction that is open on ``connection``, whichever database it leads to.
+
+    Raises UnsupportedConnection, also for a database of another make than our two.
+    """
+    kind = kind_of(connection)
+    if kind is None:
+        raise UnsupportedConnection(
+            f"This is {described(connection)}, which is no kind of connection known here."
+        )
+    make = make_of(connection, kind)
+    for name, drivers in DRIVERS_OF.items():
+        if make.startswith(name) and kind in drivers:
+            return runner_of(Anywhere(name), connection, kind)
+    raise UnsupportedConnection(
+        f"The connection leads to {make}.", hint="dutiful works in SQLite and PostgreSQL databases."
+    )
+
+
+def make_of(connection: Any, kind: Kind) -> str:
+    """Which database it is, as its library calls it."""
+    if kind in ("sqlite3", "apsw"):
+        return "sqlite"
+    if kind == "django":
+        return str(connection.vendor)
+    if kind in ("psycopg", "psycopg-async"):
+        return "postgres"
+    if type(connection).__name__ == "async_scoped_session":
+        connection = connection()
+    bound = connection
+    if hasattr(connection, "get_bind"):
+        from sqlalchemy.exc import UnboundExecutionError
+
+        try:
+            bound = connection.get_bind()
+        except UnboundExecutionError as error:
+            raise UnsupportedConnection(
+                f"This {type(connection).__name__} has no single database that it is bound to.",
+                hint="Give session.connection(bind_arguments=…), the connection that is meant.",
+            ) from error
+    return str(bound.dialect.name)
+
+
+def runner_of(engine: Home, connection: object, kind: Kind) -> LentRunner:
+    """The runner for a connection of this kind."""
     # Loaded late: each needs a library only for its own kind.
     if kind == "sqlalchemy" or kind == "sqlalchemy-async":
         from .bound_sqlalchemy import AsyncSqlalchemyRunner, SqlalchemyRunner
@@ -72,12 +125,12 @@ def bind(engine: Engine, connection: object) -> Runner:
     if kind == "sqlite3" or kind == "apsw":
         from .bound_sqlite import SqliteRunner
 
-        return SqliteRunner(cast("SqliteEngine", engine), connection, kind)
+        return SqliteRunner(engine, connection, kind)
     from .bound_postgres import AsyncPsycopgRunner, PsycopgRunner
 
     if kind == "psycopg":
-        return PsycopgRunner(cast("PostgresEngine", engine), connection)
-    return AsyncPsycopgRunner(cast("PostgresEngine", engine), connection)
+        return PsycopgRunner(engine, connection)
+    return AsyncPsycopgRunner(engine, connection)
 
 
 def kind_of(connection: object) -> Kind | None:

@@ -6,9 +6,10 @@ import weakref
 from typing import TYPE_CHECKING, Any, cast
 
 from ..model import errors
-from ..operations.plan import Rows, Step
+from ..operations.plan import Rows
 from . import bound_postgres, bound_sqlite
-from .bound_runner import SyncRunner, plain, texts
+from .anywhere import Anywhere
+from .bound_runner import Home, SyncRunner, plain
 from .contract import Engine
 
 if TYPE_CHECKING:
@@ -24,10 +25,15 @@ class DjangoRunner(SyncRunner):
     """Runs operations on a Django connection; each thread has its own behind the same name."""
 
     kind = "Django's connection"
+    style = "format"
 
-    def __init__(self, engine: Engine, lent: Any) -> None:
+    def __init__(self, engine: Home, lent: Any) -> None:
         super().__init__(engine)
         self._lent = lent
+        self._savepoint: str | None = None
+
+    def attach(self) -> None:
+        self._lent.ensure_connection()
 
     def enter(self) -> bool:
         lent = self._lent
@@ -39,26 +45,30 @@ class DjangoRunner(SyncRunner):
         if not lent.in_atomic_block and lent.get_autocommit():
             raise errors.NotInTransaction(
                 "Django's connection is not in an atomic block: each statement would be committed at once.",
-                hint="Enqueue inside `with transaction.atomic():`.",
+                hint="Do it inside `with transaction.atomic():`.",
             )
-        lent.ensure_connection()
+        self.attach()
         raw = lent.connection
+        if isinstance(self.engine, Anywhere):
+            self.engine.url = whereabouts(lent)
         if self.name == "sqlite":
-            engine = cast("SqliteEngine", self.engine)
             began = bound_sqlite.begins(raw)
-            bound_sqlite.check_file(engine, self._query, bound_sqlite.library_of(raw))
-            bound_sqlite.see_tables(engine, began is None)
+            if not isinstance(self.engine, Anywhere):
+                engine = cast("SqliteEngine", self.engine)
+                bound_sqlite.check_file(engine, self._query, bound_sqlite.library_of(raw))
+                bound_sqlite.see_tables(engine, began is None)
             if began is None:
                 return False
             self.command(began)
             return True
-        server = cast("PostgresEngine", self.engine)
-        known = _seen.setdefault(raw, weakref.WeakSet())
-        if server not in known:
-            bound_postgres.see_tables(server)
-            [(database, started)] = self._query(bound_postgres.WHICH)
-            bound_postgres.check_database(server, (database, started))
-            known.add(server)
+        if not isinstance(self.engine, Anywhere):
+            server = cast("PostgresEngine", self.engine)
+            known = _seen.setdefault(raw, weakref.WeakSet())
+            if server not in known:
+                bound_postgres.see_tables(server)
+                [(database, started)] = self._query(bound_postgres.WHICH)
+                bound_postgres.check_database(server, (database, started))
+                known.add(server)
         return False
 
     def in_transaction(self) -> bool:
@@ -71,15 +81,40 @@ class DjangoRunner(SyncRunner):
         with self._lent.cursor() as cursor:
             cursor.execute(text)
 
-    def execute(self, step: Step) -> Rows:
-        rows: Rows = ()
+    def rows(self, text: str, params: Any) -> Rows:
         with self._lent.cursor() as cursor:
-            for text, params in texts(self.engine, step, "format"):
-                cursor.execute(text, params)
-                rows = plain(cursor.fetchall()) if cursor.description else ()
-        return rows
+            cursor.execute(text, params)
+            return plain(cursor.fetchall()) if cursor.description else ()
+
+    # As Django's own atomic() does it, so that on_commit() hooks of a block that failed are dropped.
+
+    def open_block(self) -> None:
+        self._savepoint = self._lent.savepoint()
+        self._lent.savepoint_ids.append(self._savepoint)
+
+    def keep_block(self) -> None:
+        self.leave_block()
+        self._lent.savepoint_commit(self._savepoint)
+
+    def undo_block(self, error: BaseException) -> None:
+        self.leave_block()
+        self._lent.needs_rollback = False  # of an inner block that had no savepoint of its own
+        self._lent.savepoint_rollback(self._savepoint)
+        self._lent.savepoint_commit(self._savepoint)
+
+    def leave_block(self) -> None:
+        if self._savepoint in self._lent.savepoint_ids:
+            self._lent.savepoint_ids.remove(self._savepoint)
 
     def _query(self, text: str) -> Any:
         with self._lent.cursor() as cursor:
             cursor.execute(text)
             return cursor.fetchall() if cursor.description else ()
+
+
+def whereabouts(lent: Any) -> str:
+    """The URL of the database of a Django connection, without user and password."""
+    settings = lent.settings_dict
+    if lent.vendor == "sqlite":
+        return f"sqlite:///{settings['NAME']}"
+    return f"postgresql://{settings['HOST'] or 'localhost'}:{settings['PORT'] or 5432}/{settings['NAME']}"

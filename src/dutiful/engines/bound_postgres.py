@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import weakref
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..model import errors
 from ..operations.plan import Operation, Rows, Step
 from ..sql import EngineName
-from .bound_runner import SAVEPOINT, SyncRunner, in_our_words, observer
+from ..sql.render import Style
+from .anywhere import Anywhere
+from .bound_runner import BLOCK, SAVEPOINT, Home, SyncRunner, in_our_words, observer
 from .drive import adrive
 from .postgres_transactions import IDLE, acarry_out, adapt, carry_out
 
@@ -33,21 +35,25 @@ class PsycopgRunner(SyncRunner):
     """Runs operations on a ``psycopg.Connection``."""
 
     kind = "a psycopg.Connection"
-    engine: PostgresEngine
+    style = "dollar"
 
-    def __init__(self, engine: PostgresEngine, connection: Any) -> None:
+    def __init__(self, engine: Home, connection: Any) -> None:
         super().__init__(engine)
         self._raw = connection
         self.can_copy = _can_copy(connection)
 
     def enter(self) -> bool:
         _refuse_autocommit(self._raw)
+        if isinstance(self.engine, Anywhere):
+            self.engine.url = whereabouts(self._raw)
+            return False
+        engine = cast("PostgresEngine", self.engine)
         known = _seen.setdefault(self._raw, weakref.WeakSet())
-        if self.engine not in known:
-            see_tables(self.engine)
+        if engine not in known:
+            see_tables(engine)
             [theirs] = _cursor(self._raw).execute(WHICH).fetchall()
-            check_database(self.engine, (theirs[0], theirs[1]))
-            known.add(self.engine)
+            check_database(engine, (theirs[0], theirs[1]))
+            known.add(engine)
         return False
 
     def in_transaction(self) -> bool:
@@ -55,6 +61,10 @@ class PsycopgRunner(SyncRunner):
 
     def command(self, text: str) -> None:
         self._raw.execute(text)
+
+    def rows(self, text: str, params: Any) -> Rows:
+        cursor = _cursor(self._raw).execute(text, params)
+        return cursor.fetchall() if cursor.description else ()
 
     def execute(self, step: Step) -> Rows:
         return carry_out(_cursor(self._raw), step, self.engine.clock)
@@ -64,8 +74,9 @@ class AsyncPsycopgRunner:
     """Runs operations on a ``psycopg.AsyncConnection``."""
 
     kind = "a psycopg.AsyncConnection"
+    style: Style = "dollar"
 
-    def __init__(self, engine: PostgresEngine, connection: Any) -> None:
+    def __init__(self, engine: Home, connection: Any) -> None:
         self.name: EngineName = engine.name
         self.engine = engine
         self._raw = connection
@@ -78,19 +89,28 @@ class AsyncPsycopgRunner:
     async def arun(self, operation: Operation[T]) -> T:
         """See :class:`~dutiful.engines.contract.Runner`; never begins again, never commits."""
         try:
-            _refuse_autocommit(self._raw)
-            known = _seen.setdefault(self._raw, weakref.WeakSet())
-            if self.engine not in known:
-                await asee_tables(self.engine)
-                [theirs] = await (await _acursor(self._raw).execute(WHICH)).fetchall()
-                await asyncio.to_thread(check_database, self.engine, (theirs[0], theirs[1]))
-                known.add(self.engine)
+            await self.enter()
             return await adrive(operation, _Savepoint(self, operation.reads), observer(self.engine))
         except Exception as error:
             seen = in_our_words(self.engine, error)
             if seen is error:
                 raise
             raise seen from error
+
+    async def enter(self) -> bool:
+        """See :meth:`SyncRunner.enter`; nothing is ever begun here."""
+        _refuse_autocommit(self._raw)
+        if isinstance(self.engine, Anywhere):
+            self.engine.url = whereabouts(self._raw)
+            return False
+        engine = cast("PostgresEngine", self.engine)
+        known = _seen.setdefault(self._raw, weakref.WeakSet())
+        if engine not in known:
+            await asee_tables(engine)
+            [theirs] = await (await _acursor(self._raw).execute(WHICH)).fetchall()
+            await asyncio.to_thread(check_database, engine, (theirs[0], theirs[1]))
+            known.add(engine)
+        return False
 
     def in_transaction(self) -> bool:
         """Whether there is anything to roll back."""
@@ -100,9 +120,34 @@ class AsyncPsycopgRunner:
         """Execute a statement without parameters or rows."""
         await self._raw.execute(text)
 
+    async def rows(self, text: str, params: Any) -> Rows:
+        """See :meth:`SyncRunner.rows`."""
+        cursor = await _acursor(self._raw).execute(text, params)
+        return await cursor.fetchall() if cursor.description else ()
+
     async def execute(self, step: Step) -> Rows:
         """Execute a step."""
         return await acarry_out(_acursor(self._raw), step, self.engine.clock)
+
+    async def open_block(self) -> None:
+        """See :meth:`SyncRunner.open_block`."""
+        await self.command(f"SAVEPOINT {BLOCK}")
+
+    def block_is_open(self) -> bool:
+        """See :meth:`SyncRunner.block_is_open`."""
+        return True
+
+    async def keep_block(self) -> None:
+        """See :meth:`SyncRunner.keep_block`."""
+        await self.command(f"RELEASE SAVEPOINT {BLOCK}")
+
+    async def undo_block(self, error: BaseException) -> None:
+        """See :meth:`SyncRunner.undo_block`."""
+        await self.command(f"ROLLBACK TO SAVEPOINT {BLOCK}")
+        await self.command(f"RELEASE SAVEPOINT {BLOCK}")
+
+    async def leave_block(self) -> None:
+        """See :meth:`SyncRunner.leave_block`."""
 
 
 class _Savepoint:
@@ -137,6 +182,12 @@ def wrong_twin(kind: str) -> errors.UnsupportedConnection:
         f"connection= is {kind}, which must be awaited.",
         hint="Call await ….aenqueue(…) instead of .enqueue(…), or give a connection that is not async.",
     )
+
+
+def whereabouts(raw: Any) -> str:
+    """The URL of the database that a psycopg connection leads to, without user and password."""
+    info = raw.info
+    return f"postgresql://{info.host or 'localhost'}:{info.port}/{info.dbname}"
 
 
 def see_tables(engine: PostgresEngine) -> None:
@@ -183,7 +234,7 @@ def _refuse_autocommit(raw: Any) -> None:
     if raw.autocommit and raw.info.transaction_status == IDLE:
         raise errors.NotInTransaction(
             "The psycopg connection given is in autocommit and in no transaction.",
-            hint="Enqueue inside `with conn.transaction():` (or connect without autocommit=True).",
+            hint="Do it inside `with conn.transaction():` (or connect without autocommit=True).",
         )
 
 

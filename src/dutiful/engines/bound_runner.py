@@ -15,6 +15,7 @@ from ..model import errors
 from ..operations.plan import Call, Load, Operation, Rows, Step
 from ..sql import EngineName
 from ..sql.render import Style, render
+from .anywhere import Anywhere
 from .contract import Engine, host_now
 from .drive import drive
 from .postgres_errors import translated
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SAVEPOINT = "dutiful_operation"
+BLOCK = "dutiful_block"
+"""The savepoint of a with-block of the caller's, see :mod:`.bound_block`."""
+
+Home = Engine | Anywhere
+"""The database that the connection has to lead to, or whichever it leads to."""
 
 
 class SyncRunner(ABC):
@@ -35,8 +41,10 @@ class SyncRunner(ABC):
     can_copy = False
     kind: str
     """What the connection is called in messages."""
+    style: Style
+    """How the driver writes parameters; known once the runner is attached."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Home) -> None:
         self.engine = engine
         self.name = engine.name
 
@@ -64,9 +72,12 @@ class SyncRunner(ABC):
             hint="Call .enqueue(…) instead of .aenqueue(…), or give an async connection.",
         )
 
+    def attach(self) -> None:  # noqa: B027
+        """Find out what the connection is; called before all else. Begins nothing by itself."""
+
     @abstractmethod
     def enter(self) -> bool:
-        """See that it is the right database and a transaction is open.
+        """Attach; see that it is the right database and a transaction is open.
 
         True: there was none, and one was begun as the driver itself would have at the next write.
         Raises NotInTransaction or InvalidOption.
@@ -81,8 +92,37 @@ class SyncRunner(ABC):
         """Execute a statement without parameters or rows."""
 
     @abstractmethod
+    def rows(self, text: str, params: Any) -> Rows:
+        """Execute one statement, its parameters in the container of the style; returns its rows."""
+
     def execute(self, step: Step) -> Rows:
         """Execute a step."""
+        rows: Rows = ()
+        for text, params in texts(self.engine, step, self.style):
+            rows = self.rows(text, params)
+        return rows
+
+    # A with-block of the caller's; kinds whose library counts savepoints have it make one.
+
+    def open_block(self) -> None:
+        """Make a savepoint."""
+        self.command(f"SAVEPOINT {BLOCK}")
+
+    def block_is_open(self) -> bool:
+        """False if the library knows that it is not; a statement may have ended it all the same."""
+        return True
+
+    def keep_block(self) -> None:
+        """Release it, and all within."""
+        self.command(f"RELEASE SAVEPOINT {BLOCK}")
+
+    def undo_block(self, error: BaseException) -> None:
+        """Roll back to it, and release it."""
+        self.command(f"ROLLBACK TO SAVEPOINT {BLOCK}")
+        self.command(f"RELEASE SAVEPOINT {BLOCK}")
+
+    def leave_block(self) -> None:  # noqa: B027
+        """It is gone already: have the library forget it. Raises nothing."""
 
 
 class _Savepoint:
@@ -114,12 +154,12 @@ class _Savepoint:
                 self._runner.command(f"RELEASE SAVEPOINT {SAVEPOINT}")
 
 
-def observer(engine: Engine) -> Any:
+def observer(engine: Home) -> Any:
     """What watches the engine's steps, watches those on bound connections, too."""
     return getattr(engine, "observe", None)
 
 
-def texts(engine: Engine, step: Step, style: Style) -> Iterator[tuple[str, Any]]:
+def texts(engine: Home, step: Step, style: Style) -> Iterator[tuple[str, Any]]:
     """A call as texts to execute in turn, each with its parameters in the style's container."""
     if isinstance(step, Load):
         raise TypeError("this connection has no COPY; give it batches")
@@ -140,7 +180,7 @@ def plain(rows: Sequence[Sequence[Any]]) -> Rows:
     return [tuple(bytes(v) if isinstance(v, memoryview) else v for v in row) for row in rows]
 
 
-def in_our_words(engine: Engine, error: Exception) -> Exception:
+def in_our_words(engine: Home, error: Exception) -> Exception:
     """The error that the caller should see; a library's wrapper is looked into, but given back whole."""
     if isinstance(error, errors.DutifulError):
         return error
@@ -148,7 +188,9 @@ def in_our_words(engine: Engine, error: Exception) -> Exception:
     if not isinstance(root, Exception):
         root = error.__cause__ if type(error).__module__.startswith("django.") else None
     inner: Exception = root if isinstance(root, Exception) else error
-    if engine.name == "sqlite":
+    if isinstance(engine, Anywhere):
+        seen = engine.in_our_words(inner)
+    elif engine.name == "sqlite":
         seen = cast("SqliteEngine", engine)._translated(inner)
     else:
         seen = translated(inner, cast("PostgresEngine", engine).shown)

@@ -10,11 +10,12 @@ import asyncio
 import os
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..model import errors
-from ..operations.plan import Rows, Step
-from .bound_runner import SyncRunner, texts
+from ..operations.plan import Rows
+from .anywhere import Anywhere
+from .bound_runner import Home, SyncRunner
 from .checkpoints import NO_CHECKPOINTS, affected
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ _seen: weakref.WeakKeyDictionary[Any, weakref.WeakSet[SqliteEngine]] = weakref.W
 class SqliteRunner(SyncRunner):
     """Runs operations on a connection of sqlite3 or apsw."""
 
-    engine: SqliteEngine
+    style = "named"
 
-    def __init__(self, engine: SqliteEngine, connection: Any, library: str) -> None:
+    def __init__(self, engine: Home, connection: Any, library: str) -> None:
         super().__init__(engine)
         self.kind = f"a {library}.Connection"
         self._raw = connection
@@ -39,18 +40,24 @@ class SqliteRunner(SyncRunner):
 
     def enter(self) -> bool:
         began = begins(self._raw)
-        if self._library == "apsw":
-            known = _seen.setdefault(self._raw, weakref.WeakSet())
-            if self.engine not in known:
-                check_file(self.engine, self._rows, self._library)
-                known.add(self.engine)
-        else:  # takes no weak reference, and the question costs some microseconds
-            check_file(self.engine, self._rows, self._library)
-        see_tables(self.engine, began is None)
+        if isinstance(self.engine, Anywhere):
+            self.engine.url = whereabouts(self.rows)
+        else:
+            self._see(cast("SqliteEngine", self.engine), began is None)
         if began is None:
             return False
         self.command(began)
         return True
+
+    def _see(self, engine: SqliteEngine, in_transaction: bool) -> None:
+        if self._library == "apsw":
+            known = _seen.setdefault(self._raw, weakref.WeakSet())
+            if engine not in known:
+                check_file(engine, self.rows, self._library)
+                known.add(engine)
+        else:  # takes no weak reference, and the question costs some microseconds
+            check_file(engine, self.rows, self._library)
+        see_tables(engine, in_transaction)
 
     def in_transaction(self) -> bool:
         return bool(self._raw.in_transaction)
@@ -58,13 +65,7 @@ class SqliteRunner(SyncRunner):
     def command(self, text: str) -> None:
         self._raw.execute(text)
 
-    def execute(self, step: Step) -> Rows:
-        rows: Rows = ()
-        for text, params in texts(self.engine, step, "named"):
-            rows = self._rows(text, params)
-        return rows
-
-    def _rows(self, text: str, params: Any = None) -> Rows:
+    def rows(self, text: str, params: Any = None) -> Rows:
         """With cursors that no row factory, row trace or text factory of the caller's touches."""
         cursor = self._raw.cursor()
         if self._library == "apsw":
@@ -94,7 +95,7 @@ def begins(raw: Any) -> str | None:
     if getattr(raw, "isolation_level", None) is None or _autocommits(raw):
         raise errors.NotInTransaction(
             "The SQLite connection given is in no transaction: each statement would be committed at once.",
-            hint='Execute "BEGIN IMMEDIATE" on it first (or your library\'s way to begin), then enqueue.',
+            hint='Execute "BEGIN IMMEDIATE" on it first (or your library\'s way to begin).',
         )
     return f"BEGIN {raw.isolation_level}".rstrip()
 
@@ -119,9 +120,19 @@ def library_of(raw: Any) -> str:
     return "unknown"
 
 
+def _path(query: Query) -> str:
+    return next((str(row[2] or "") for row in query("PRAGMA database_list") if row[1] == "main"), "")
+
+
+def whereabouts(query: Query) -> str:
+    """The URL of the file that a connection has open."""
+    path = _path(query)
+    return f"sqlite:///{path}" if path else "this database in memory"
+
+
 def check_file(engine: SqliteEngine, query: Query, library: str) -> None:
     """Raise InvalidOption or TwoSqliteBuilds unless it is our file, opened by our library."""
-    path = next((str(row[2] or "") for row in query("PRAGMA database_list") if row[1] == "main"), "")
+    path = _path(query)
     if not _same_file(engine, path):
         theirs = path or "a database in memory"
         raise errors.InvalidOption(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 from ..model import errors
@@ -42,10 +43,11 @@ def translated(error: Any, shown: str, *, connecting: bool = False) -> Exception
         return errors.StoreUnreachable(
             f"{shown} refused us ({text}).", hint="Check user, password and database name in the URL."
         )
-    import psycopg
-
-    if isinstance(error, psycopg.OperationalError) and (
-        connecting or state is None or state[:2] == "08" or state in _GONE
+    psycopg = sys.modules.get("psycopg")  # a caller's connection may be another library's
+    if (
+        psycopg is not None
+        and isinstance(error, psycopg.OperationalError)
+        and (connecting or state is None or state[:2] == "08" or state in _GONE)
     ):
         return errors.StoreUnreachable(f"{shown} cannot be reached ({text}).")
     return error  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..model import errors
 from ..sql import migrations
@@ -16,6 +16,8 @@ from .postgres_errors import translated
 
 if TYPE_CHECKING:
     import psycopg
+
+T = TypeVar("T")
 
 LOCK_CLASS = 0x64757466  # "dutf": our class of advisory locks, so that we meet nobody else's
 LOCK_TIMEOUT = "2s"
@@ -51,28 +53,36 @@ class Schema:
 
     def migrate(self) -> list[str]:
         """Apply what is missing; returns its titles. Raises StoreBusy if locks cannot be had."""
-        import psycopg
-
         done: list[str] = []
         with self._connect() as connection:
             if (_version(connection) or 0) > len(migrations("postgres")):
                 self.check()
-            for attempt in range(TRIES_MAX):
-                try:
-                    while title := _step(connection):
-                        done.append(title)
-                    return done
-                except psycopg.errors.LockNotAvailable as error:
-                    if attempt + 1 == TRIES_MAX:
-                        raise errors.StoreBusy(
-                            f"{self._shown}: no lock for the migration in {TRIES_MAX} tries of"
-                            f" {LOCK_TIMEOUT}.",
-                            hint="Look for long transactions on dutiful's tables, then run it again.",
-                        ) from error
-                    time.sleep(0.2)
-                except psycopg.Error as error:
-                    raise translated(error, self._shown) from error
-        raise AssertionError("unreachable")
+
+            def steps() -> None:
+                while title := _step(connection):
+                    done.append(title)
+
+            patiently(steps, self._shown)
+        return done
+
+
+def patiently(act: Callable[[], T], shown: str) -> T:
+    """Do it, and again while it has to wait too long for a lock; raises StoreBusy in the end."""
+    import psycopg
+
+    for attempt in range(TRIES_MAX):
+        try:
+            return act()
+        except (psycopg.errors.LockNotAvailable, errors.StoreBusy) as error:
+            if attempt + 1 == TRIES_MAX:
+                raise errors.StoreBusy(
+                    f"{shown}: no lock for the migration in {TRIES_MAX} tries of {LOCK_TIMEOUT}.",
+                    hint="Look for long transactions on dutiful's tables, then run it again.",
+                ) from error
+            time.sleep(0.2)
+        except psycopg.Error as error:
+            raise translated(error, shown) from error
+    raise AssertionError("unreachable")
 
 
 def _version(connection: psycopg.Connection[Any]) -> int | None:

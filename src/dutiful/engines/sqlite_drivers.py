@@ -6,6 +6,7 @@ Each gives a connection that begins nothing by itself: BEGIN and COMMIT are the 
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
@@ -90,8 +91,7 @@ class StandardDriver:
         return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
     def translate(self, error: Exception, path: str) -> Exception:
-        code = getattr(error, "sqlite_errorcode", None)
-        return _translated(code, error, path) if isinstance(error, sqlite3.Error) else error
+        return translated(error, path)
 
 
 class _ApswConnection:
@@ -144,16 +144,18 @@ class ApswDriver:
         return isinstance(error, (self._apsw.BusyError, self._apsw.LockedError))
 
     def translate(self, error: Exception, path: str) -> Exception:
-        if not isinstance(error, self._apsw.Error):
-            return error
+        return translated(error, path)
+
+
+def translated(error: Exception, path: str) -> Exception:
+    """The error in our own words, by SQLite's primary result code; one that is not SQLite's as it is."""
+    code: int | None = None
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", None)
+    elif (apsw := sys.modules.get("apsw")) is not None and isinstance(error, apsw.Error):
         code = getattr(error, "extendedresult", None) or getattr(error, "result", None)
-        if isinstance(error, self._apsw.CantOpenError):
+        if isinstance(error, apsw.CantOpenError):
             code = sqlite3.SQLITE_CANTOPEN
-        return _translated(code, error, path)
-
-
-def _translated(code: int | None, error: Exception, path: str) -> Exception:
-    """The error in our own words, by SQLite's primary result code."""
     if code is None:
         return error
     match code & 0xFF:

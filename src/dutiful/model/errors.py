@@ -48,11 +48,15 @@
     │   ├── InvalidEffect           what run.effect() was given cannot work
     │   ├── ResultNotKept           an effect was done, its result cannot be stored
     │   └── Unsure                  a lookup cannot tell
-    └── StateError                  a person's verb was refused; nothing changed DE5xx
-        ├── JobNotFound
-        ├── WrongState              the job is not in a state that allows the verb
-        ├── DutyTaken               another job holds the duty now
-        └── NotProven               nothing shows that the old run is dead
+    ├── StateError                  a person's verb was refused; nothing changed DE5xx
+    │   ├── JobNotFound
+    │   ├── WrongState              the job is not in a state that allows the verb
+    │   ├── DutyTaken               another job holds the duty now
+    │   └── NotProven               nothing shows that the old run is dead
+    └── OnceError                   a key of dutiful.once, or its block         DE6xx
+        ├── RequestChanged          the key is known with another request
+        ├── TurnBroken              the block ended the transaction
+        └── TurnOver                a result that is too late, or not the first caller's
 
 ``code`` names an error for good (``dutiful explain DE201``); ``hint`` says what to type.
 """
@@ -62,6 +66,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .error_root import DutifulError
+from .once_errors import OnceError, RequestChanged, TurnBroken, TurnOver
 from .run_errors import (
     DutyTaken,
     EffectChanged,
@@ -114,8 +119,10 @@ __all__ = [
     "NotBuilt",
     "NotInTransaction",
     "NotProven",
+    "OnceError",
     "PayloadTooLarge",
     "ResultNotKept",
+    "RequestChanged",
     "ResultNotReady",
     "RunError",
     "SchemaMissing",
@@ -128,6 +135,8 @@ __all__ = [
     "StoreReadOnly",
     "StoreUnreachable",
     "TimedOut",
+    "TurnBroken",
+    "TurnOver",
     "TwoSqliteBuilds",
     "UnknownTask",
     "Unsure",
