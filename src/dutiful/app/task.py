@@ -79,6 +79,11 @@ class Policy:
                 f"not {self.delivery!r}."
             )
         self._check_together()
+        if self.delivery == "at_most_once" and self.retry.times:
+            raise InvalidTask(
+                f"{self.name}: an at_most_once task is never run again, so retry= has to be 0.",
+                hint="Leave retry= away; what raised, or was cut off, waits for a person or for lookup=.",
+            )
         if self.database is not None and self.delivery != "exactly_once":
             raise InvalidTask(f"{self.name}: database= is where an exactly_once task works; {self.delivery}.")
 
@@ -114,10 +119,11 @@ class Task(Generic[P, R]):
         self.policy = policy
         self.name = policy.name
         self.is_async = inspect.iscoroutinefunction(function)
-        self.batched, one = (
-            (None, function) if policy.batch is None else batched(function, policy.name, names)
-        )
+        one: Callable[..., Any] = function
+        self.batched: str | None = None
         """The parameter that a body with ``batch=`` takes as a list; None for all others."""
+        if policy.batch is not None:
+            self.batched, one = batched(function, policy.name, names)
         self.codec = Codec.of(one, policy.name, (Run, Transaction, AsyncTransaction), names=names)
         self.once = None if once is None else Template.parse(once, self.codec.parameters)
         functools.update_wrapper(self, function)

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 from ..app import events
 from ..app.events import emit
 from ..model.errors import RunError
+from .batches import carry_out_batch
+from .groups import carry_out_group
 from .held import Held
-from .run import acarry_out, carry_out, failed, released
+from .run import STOPPING, acarry_out, carry_out, cut_off, failed
 
 if TYPE_CHECKING:
     from ..app.app import App
-    from ..model.jobs import Ending
+    from ..model.jobs import Ending, Lease
 
 logger = logging.getLogger("dutiful.worker")
 
@@ -39,7 +41,7 @@ class ThreadPool:
         self._app = app
         self._begin = begin
         self._ended = ended
-        self._queue: queue.SimpleQueue[Held | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Held | list[Held] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._slots = 0
@@ -56,9 +58,19 @@ class ThreadPool:
         thread.start()
 
     def put(self, jobs: Sequence[Held]) -> None:
-        """Run these, in order, as threads come free."""
+        """Run these, in order, as threads come free; those that share a transaction or a call, together."""
+        together: dict[str, list[Held]] = {}
         for held in jobs:
-            self._queue.put(held)
+            size = held.task.policy.group or held.task.policy.batch
+            if size is None:
+                self._queue.put(held)
+                continue
+            members = together.setdefault(held.task.name, [])
+            members.append(held)
+            if len(members) == size:
+                self._queue.put(together.pop(held.task.name))
+        for members in together.values():
+            self._queue.put(members)
 
     def replace(self, held: Held) -> None:
         """The thread of this job does not come back in time: another takes its place, for good."""
@@ -82,6 +94,9 @@ class ThreadPool:
             held = get()
             if held is None:
                 return
+            if isinstance(held, list):
+                self._together(slot, held)
+                continue
             held.slot = 2 * slot  # even ones are the threads', odd ones the loop's
             if not begin(held):
                 continue
@@ -91,6 +106,21 @@ class ThreadPool:
             ended(held, ending)
             if held.replaced:
                 return
+
+    def _together(self, slot: int, members: list[Held]) -> None:
+        by_token = {held.lease.token: held for held in members}
+        for held in members:
+            held.slot = 2 * slot
+
+        def begin(lease: Lease) -> bool:
+            return self._begin(by_token[lease.token])
+
+        policy = members[0].task.policy
+        run_them = carry_out_group if policy.group is not None else carry_out_batch
+        pairs = [(held.lease, held.run) for held in members]
+        endings = contextvars.copy_context().run(run_them, self._app, members[0].task, pairs, begin)
+        for ending in endings:
+            self._ended(by_token[ending.token], ending)
 
     def stop(self) -> None:
         """Let idle threads end; busy ones end after their body."""
@@ -180,7 +210,7 @@ class LoopPool:
                 ending = await body
             except asyncio.CancelledError:
                 if held.stopped:
-                    ending = released(held.lease, begun=True)
+                    ending = cut_off(held.task, held.lease, STOPPING, "Cancelled")
                 else:
                     error = RunError("The body was cancelled from inside.")
                     ending = failed(held.task, held.lease, error)

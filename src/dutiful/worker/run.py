@@ -46,6 +46,10 @@ def run_of(lease: Lease) -> Run:
 
 def carry_out(app: App, task: Task[..., Any], lease: Lease, run: Run) -> Ending:
     """Run a plain task's body to its end, in this thread, as its delivery wants it."""
+    if task.policy.batch is not None:
+        from .batches import carry_out_batch
+
+        return carry_out_batch(app, task, [(lease, run)], lambda lease: True)[0]
     if task.policy.delivery == "exactly_once":
         from .exactly import exactly
 
