@@ -1,7 +1,8 @@
 -- name: complete_jobs
 -- Ends runs well: from the live table into the history. "same_as" names the job that did the duty,
--- where this one found it done; "reason" says in which other database its work is. The token is the fence (a state in the condition must not let the
--- planner choose a partial index); a worker whose lease was taken over matches no row, and learns it.
+-- where this one found it done; "reason" says in which other database its work is. The token is the fence
+-- (a state in the condition must not let the planner choose a partial index); a worker whose lease was
+-- taken over matches no row, and learns it.
 -- An at_most_once body that was given up and was alive after all closes the doubt, by the last token.
 WITH gone AS (
     DELETE FROM dutiful.job AS j
@@ -14,10 +15,11 @@ WITH gone AS (
 )
 INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
        worker, last_token, same_as, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
-       outcome, delivery, task, key, args, result, doubt)
+       outcome, delivery, task, key, args, result, doubt, reason)
 SELECT g.id, :now, g.lane, g.run_at, g.enqueued_at, g.claimed_at, g.started_at, g.worker,
        coalesce(g.token, g.last_token), g.same_as, g.run_no, g.attempt, g.epoch, g.args_version,
-       g.crashes, g.crashes_max, 'done', g.outcome, g.delivery, g.task, g.key, g.args, convert_to(g.result, 'UTF8'), g.doubt
+       g.crashes, g.crashes_max, 'done', g.outcome, g.delivery, g.task, g.key, g.args,
+       convert_to(g.result, 'UTF8'), g.doubt, g.reason
   FROM gone AS g
 RETURNING last_token::text
 

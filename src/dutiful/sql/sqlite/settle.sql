@@ -5,12 +5,12 @@
 -- the last token.
 INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
        worker, last_token, same_as, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
-       outcome, delivery, task, key, args, result, doubt)
+       outcome, delivery, task, key, args, result, doubt, reason)
 SELECT j.id, :now, j.lane, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker,
        json_extract(e.value, '$.token'), json_extract(e.value, '$.same_as'), j.run_no, j.attempt, j.epoch,
        j.args_version, j.crashes, j.crashes_max, 'done',
        coalesce(json_extract(e.value, '$.outcome'), 'performed'), j.delivery, j.task, j.key, j.args,
-       CAST(json_extract(e.value, '$.result') AS blob), j.doubt
+       CAST(json_extract(e.value, '$.result') AS blob), j.doubt, json_extract(e.value, '$.reason')
   FROM json_each(:rows) AS e
  CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
  WHERE json_extract(e.value, '$.token') =
