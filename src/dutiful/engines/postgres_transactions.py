@@ -5,7 +5,8 @@ Also how any psycopg cursor carries out a step; connections that callers lend us
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..model.errors import CommitUnknown
@@ -91,6 +92,31 @@ class AsyncOwnTransaction:
             await self._connection.execute("ROLLBACK")
 
 
+@contextmanager
+def lasting(connection: Any, durable: bool) -> Iterator[None]:
+    """Around an operation whose commit must last: CommitUnknown if it may be lost with this server.
+
+    A wait for a synchronous standby that was cancelled ends in a warning and a commit that is only here;
+    its words are in the server's language, so that any warning counts.
+    """
+    if not durable:
+        yield
+        return
+    said: list[str] = []
+
+    def note(notice: Any) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            said.append(notice.message_primary)
+
+    connection.add_notice_handler(note)
+    try:
+        yield
+    finally:
+        connection.remove_notice_handler(note)
+    if said:
+        raise CommitUnknown(f"It was committed, but perhaps not to last ({said[0]}).")
+
+
 def carry_out(cursor: Any, step: Step, clock: Clock | None) -> Rows:
     """Execute a step on a cursor that takes ``$1`` and gives tuples."""
     if isinstance(step, Load):
@@ -99,6 +125,8 @@ def carry_out(cursor: Any, step: Step, clock: Clock | None) -> Rows:
                 copy.write_row(row)
         return [(cursor.rowcount,)]
     cursor.execute(*_filled(step.name, step.params, clock), binary=True)
+    if cursor.connection.pgconn.pipeline_status:
+        cursor._fetch_pipeline()  # in a pipeline nothing is known of the answer before it is asked for
     return cursor.fetchall() if cursor.description else ()
 
 
@@ -110,6 +138,8 @@ async def acarry_out(cursor: Any, step: Step, clock: Clock | None) -> Rows:
                 await copy.write_row(row)
         return [(cursor.rowcount,)]
     await cursor.execute(*_filled(step.name, step.params, clock), binary=True)
+    if cursor.connection.pgconn.pipeline_status:
+        await cursor._fetch_pipeline()
     return await cursor.fetchall() if cursor.description else ()
 
 
