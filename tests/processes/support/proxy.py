@@ -10,31 +10,43 @@ import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
 SIZE = 65_536
+ENDS = ("COMMIT", "BEGIN")
+"""A transaction that was rolled back is forgotten when the next begins."""
 
-When = Literal["before", "unanswered", "forwarded"]
+When = Literal["before", "unanswered", "forwarded", "silent", "late"]
 """Cut before the server hears of the statement; when it has answered, and the client has not heard;
-or as soon as the server has it, whatever becomes of it."""
+or as soon as the server has it, whatever becomes of it. *Silent*: the answer is swallowed, and the
+connection is cut only ``hold_s`` later. *Late*: the client is cut off at once, and the server gets the
+statement ``hold_s`` later, on a connection that it takes for a good one."""
 
 
 @dataclass
 class Trap:
-    """Cuts the connection at the next ``times`` executions of a statement that contains ``text``."""
+    """Cuts the connection at the next ``times`` executions of a statement that contains ``text``.
+
+    With ``after`` only in a transaction in which a statement was executed that contains this.
+    """
 
     text: str
     when: When
     times: int = 1
+    after: str = ""
+    hold_s: float = 0.0
     sprung: int = 0
     changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def take(self, statement: str) -> bool:
+    def take(self, statement: str, before: list[str]) -> bool:
         with self.changed:
             if self.text not in statement or self.sprung >= self.times:
+                return False
+            if self.after and not any(self.after in other for other in before):
                 return False
             self.sprung += 1
             self.changed.notify_all()
@@ -60,14 +72,15 @@ class Proxy:
         self._closing = False
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def trap(self, text: str, when: When, times: int = 1) -> Trap:
+    def trap(self, text: str, when: When, times: int = 1, *, after: str = "", hold_s: float = 0.0) -> Trap:
         """Set a trap."""
-        trap = Trap(text, when, times)
+        trap = Trap(text, when, times, after, hold_s)
         self._traps = [other for other in self._traps if other.sprung < other.times] + [trap]
         return trap
 
-    def sprung_by(self, statement: str) -> Trap | None:
-        return next((trap for trap in self._traps if trap.take(statement)), None)
+    def sprung_by(self, statement: str, before: list[str]) -> Trap | None:
+        """The trap that the statement springs, after those before it in its transaction."""
+        return next((trap for trap in self._traps if trap.take(statement, before)), None)
 
     def close(self) -> None:
         self._closing = True
@@ -106,6 +119,7 @@ class _Conversation:
         self._started = False
         self._rest = b""
         self._statements: dict[bytes, str] = {}
+        self._before: list[str] = []
 
     def run(self) -> None:
         while True:
@@ -129,7 +143,11 @@ class _Conversation:
         whole = b""
         for message in self._messages():
             statement = self._executed(message)
-            sprung = sprung or (self._proxy.sprung_by(statement) if statement else None)
+            if statement:
+                sprung = sprung or self._proxy.sprung_by(statement, self._before)
+                self._before.append(statement)
+                if statement.startswith(ENDS):
+                    self._before.clear()
             whole += message
         if sprung is None:
             if whole:
@@ -137,9 +155,14 @@ class _Conversation:
             return False
         if sprung.when == "before":
             return True
+        if sprung.when == "late":
+            self._client.close()
+            time.sleep(sprung.hold_s)
         self._server.sendall(whole)
-        if sprung.when == "unanswered":
+        if sprung.when != "forwarded":
             self._listen_to_the_end()
+        if sprung.when == "silent":
+            time.sleep(sprung.hold_s)
         return True
 
     def _messages(self) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import subprocess
@@ -37,8 +38,8 @@ def until(what: Callable[[], object], why: str, deadline_s: float = DEADLINE_S) 
 class Place:
     """A store, a log and flags, and the workers started on them."""
 
-    def __init__(self, url: str, folder: Path) -> None:
-        from tests.processes.support import jobs
+    def __init__(self, url: str, folder: Path, module: str = MODULE) -> None:
+        jobs = importlib.import_module(module)
 
         self.url = url
         self.folder = folder
@@ -46,6 +47,7 @@ class Place:
         self.log.touch()
         self.flags = folder / "flags"
         self.flags.mkdir()
+        self.module = module
         self.app = App("tests", url)
         for task in jobs.app.tasks.values():
             self.app._add(task)
@@ -66,7 +68,7 @@ class Place:
         lease = () if "--lease" in options else ("--lease", "2s")
         with open(self.folder / "workers.log", "ab") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "dutiful", "worker", f"{MODULE}:app", *lease, *options],
+                [sys.executable, "-m", "dutiful", "worker", f"{self.module}:app", *lease, *options],
                 env=self.environment(**more),
                 stdout=out,
                 stderr=out,
@@ -102,7 +104,7 @@ class Place:
 
     @contextlib.contextmanager
     def _task(self, name: str) -> Iterator[Task[..., Any]]:
-        task = self.app.find_task(f"{MODULE}.{name}")
+        task = self.app.find_task(f"{self.module}.{name}")
         elsewhere, task.app = task.app, self.app
         try:
             yield task
