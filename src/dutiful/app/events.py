@@ -36,6 +36,7 @@ CHILD_START_FAILED = "child_start_failed"
 CODE_CHANGED = "code_changed"
 COMMIT_UNKNOWN = "commit_unknown"
 EFFECT_NOT_NOTED = "effect_not_noted"
+INVARIANT_BROKEN = "invariant_broken"
 
 
 def emit(logger: logging.Logger, level: int, event: str, **fields: object) -> None:
