@@ -247,7 +247,7 @@ def test_every_command_has_one_document_with_its_schema(shop: Shop) -> None:
         ("job", "cancel", done): ("job.cancel/1", {"id", "state", "actor"}),
         ("job", "retry", done): ("job.retry/1", {"id", "state", "actor"}),
         ("queue", "list"): ("queue.list/1", {"app", "queues"}),
-        ("verify",): ("verify/1", {"app", "full", "findings"}),
+        ("verify",): ("verify/1", {"app", "full", "findings", "noted", "unsaid", "elsewhere"}),
         ("doctor",): ("doctor/1", {"verdict", "notes"}),
         ("migrate",): ("migrate/1", {"done", "pending"}),
         ("explain",): ("explain.list/1", {"errors"}),

@@ -14,7 +14,7 @@ import pytest
 
 from devtools.servers import PostgresConnection
 
-EMPTIED = "job, dead, history, duty, failure, worker, audit, lane, queue, chore, ledger, effect"
+EMPTIED = "job, dead, history, duty, failure, worker, audit, lane, queue, chore, ledger, effect, checked"
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,9 @@ from tests.contract.stores import APP, SECOND, Clock, new
 DAY = 86_400 * SECOND
 LEASE = 30 * SECOND
 KNOWN = {"send": 1}
-TABLES = ("lane", "queue", "job", "dead", "history", "duty", "failure", "worker", "chore", "audit", "effect")
+TABLES = (
+    "lane", "queue", "job", "dead", "history", "duty", "failure", "worker", "chore", "audit", "effect", "checked",
+)  # fmt: skip
 """All tables that operations write; the counter of ready numbers is none: a refusal may use one up."""
 
 JOB_TABLES = ("job", "dead", "history", "duty", "failure", "audit", "effect")

@@ -27,6 +27,7 @@ from dutiful.operations import (
     people,
     retention,
     settle,
+    starts,
     turns,
     verify,
     why,
@@ -37,6 +38,7 @@ from dutiful.operations.plan import Operation
 
 APP = "shop"
 KNOWN = {"t": 1}
+FOUND = verify.Finding("lane", "1 job", [{"id": "x"}], 1)
 TERMS = Terms.of("open", remembered="1d")
 
 
@@ -180,7 +182,16 @@ EXAMPLES: dict[str, Example] = {
     "turns.take": lambda w: turns.take("", "new", "h"),
     "turns.take of a used key": lambda w: turns.take("", "used", None),
     "turns.settle": lambda w: turns.settle("", "used", b"1"),
+    "starts.start": lambda w: starts.start(APP, w.leases[0]),
+    "starts.start of a run that is over": lambda w: starts.start(
+        APP, replace(w.leases[0], token=w.leases[1].token)
+    ),
     "verify.check": lambda w: verify.check(APP),
+    "verify.elsewhere": lambda w: verify.elsewhere(APP),
+    "verify.look": lambda w: verify.look("verify_ready", APP),
+    "verify.note": lambda w: verify.note(APP, {"verify_ready": None, "verify_lanes": FOUND}),
+    "verify.noted": lambda w: verify.noted(APP),
+    "verify.spans": lambda w: verify.spans(),
     "why.why": lambda w: why.why(APP, w.ready),
     "workers.register": lambda w: workers.register(worker()),
     "workers.beat": lambda w: workers.beat([w.me, w.alone], '{"1":5}'),

@@ -101,3 +101,9 @@ def id_time_us(id: str) -> int | None:
     if len(id) != 36 or id[14] != "7":
         return None
     return int(id[:8] + id[9:13], 16) * 1_000
+
+
+def id_between(low: str, high: str, share: float) -> str:
+    """The canonical id that lies ``share`` (0 to 1) of the way from one to another: a place in a table."""
+    first, last = (int(id.replace("-", ""), 16) for id in (low, high))
+    return str(uuid.UUID(int=first + (last - first) * int(share * (1 << 53)) // (1 << 53)))

@@ -10,9 +10,12 @@ Work in another database has its ledger there: whether it is there is not asked,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .plan import Call, Steps, query
+import msgspec
+
+from .plan import Call, Steps, as_json, operation, query
 
 ROWS_MAX = 20
 WINDOW = 2_000
@@ -51,6 +54,17 @@ class Finding:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the looks at one invariant came to: the last at ``at_us``, and the last that found something."""
+
+    name: str
+    at_us: int
+    found_at_us: int | None
+    finding: Finding | None
+    now_us: int
+
+
 @query
 def check(app: str | None, *, full: bool = False) -> Steps[list[Finding]]:
     """The invariants that are broken, for one app or (None) for all; an empty list is good news.
@@ -60,19 +74,17 @@ def check(app: str | None, *, full: bool = False) -> Steps[list[Finding]]:
     app.
     """
     found = []
-    for statement, _, _ in CHECKS:
-        finding = yield from _looked(statement, app, full, NEWEST)
+    for name, _, _ in CHECKS:
+        finding = yield from _looked(name, app, full, NEWEST)
         if finding is not None:
             found.append(finding)
     return found
 
 
 @query
-def look(
-    statement: str, app: str | None, *, full: bool = False, before: str = NEWEST
-) -> Steps[Finding | None]:
+def look(name: str, app: str | None, *, full: bool = False, before: str = NEWEST) -> Steps[Finding | None]:
     """One of ``CHECKS``, by its statement, at ``WINDOW`` rows below the id ``before``, or at all of them."""
-    return (yield from _looked(statement, app, full, before))
+    return (yield from _looked(name, app, full, before))
 
 
 @query
@@ -82,23 +94,51 @@ def elsewhere(app: str | None, *, full: bool = False) -> Steps[dict[str, int]]:
     return {reason.removeprefix("in "): count for reason, count in rows}
 
 
-def _looked(statement: str, app: str | None, full: bool, before: str) -> Steps[Finding | None]:
-    [problem] = [problem for name, _, problem in CHECKS if name == statement]
-    [invariant] = [invariant for name, invariant, _ in CHECKS if name == statement]
-    rows = yield Call(statement, _params(app, full, before), alone=statement == CHECKS[0][0])
+@query
+def spans() -> Steps[list[tuple[str, str]]]:
+    """The oldest and the newest id of each table of jobs that is not empty: any place lies between them."""
+    [row] = yield Call("verify_ids", {}, alone=True)
+    return [(low, high) for low, high in zip(row[::2], row[1::2], strict=True) if low is not None]
+
+
+@operation
+def note(app: str, looks: Mapping[str, Finding | None], *, full: bool = False) -> Steps[None]:
+    """Keep what looks found, by statement; a ``full`` one that found nothing takes back what was kept."""
+    for name, finding in looks.items():
+        params = {"app": app, "name": name, "invariant": _of(name)[0], "full": int(full)}
+        count, jobs = (finding.count, as_json(finding.rows)) if finding else (0, None)
+        yield Call("note_checked", {**params, "count": count, "jobs": jobs})
+
+
+@query
+def noted(app: str) -> Steps[list[Checked]]:
+    """What is kept of the looks at an app's invariants, by their statements."""
+    rows = yield Call("list_checked", {"app": app}, alone=True)
+    known = {name for name, _, _ in CHECKS}
+    return [
+        Checked(name, at, found_at, _finding(name, count, msgspec.json.decode(jobs)) if count else None, now)
+        for name, _, at, found_at, count, jobs, now in rows
+        if name in known  # else it is another version's
+    ]
+
+
+def _looked(name: str, app: str | None, full: bool, before: str) -> Steps[Finding | None]:
+    rows = yield Call(name, _params(app, full, before), alone=name == CHECKS[0][0])
     if not rows:
         return None
-    count = rows[0][0]
     jobs = [dict(zip(("id", "place", "problem", "seen"), row[1:], strict=True)) for row in rows]
-    return Finding(invariant, f"{count} {'job' if count == 1 else 'jobs'} {problem}", jobs, count)
+    return _finding(name, rows[0][0], jobs)
+
+
+def _finding(name: str, count: int, jobs: list[dict[str, object]]) -> Finding:
+    invariant, did = _of(name)
+    return Finding(invariant, f"{count} {'job' if count == 1 else 'jobs'} {did}", jobs, count)
+
+
+def _of(name: str) -> tuple[str, str]:
+    [found] = [(invariant, did) for statement, invariant, did in CHECKS if statement == name]
+    return found
 
 
 def _params(app: str | None, full: bool, before: str) -> dict[str, object]:
     return {"app": app, "window": EVERYTHING if full else WINDOW, "rows": ROWS_MAX, "before": before}
-
-
-@query
-def places() -> Steps[list[tuple[str, str]]]:
-    """The oldest and the newest id of each table of jobs that is not empty: between them lies any place."""
-    [row] = yield Call("verify_ids", {}, alone=True)
-    return [(low, high) for low, high in zip(row[::2], row[1::2], strict=True) if low is not None]

@@ -23,7 +23,7 @@ from ..model.brake import Brake
 from ..model.errors import DutifulError
 from ..model.jobs import Lane
 from ..operations import claims, retention, workers
-from . import liveness
+from . import liveness, verifying
 from .options import SWEEP_S
 from .places import record_folder
 
@@ -36,6 +36,7 @@ PREPARE_S = 3600.0
 PRUNE_S = 600.0
 DUTIES_S = 60.0
 FILES_S = 3600.0
+VERIFY_S = 60.0
 
 
 class Chores:
@@ -57,6 +58,7 @@ class Chores:
             self.prune: (start + PRUNE_S * random.random(), PRUNE_S),
             self.prune_duties: (start + DUTIES_S * random.random(), DUTIES_S),
             self.forget_files: (start + FILES_S * random.random(), FILES_S),
+            self.verify: (start + VERIFY_S * random.random(), VERIFY_S / 4),
         }
 
     def start(self) -> None:
@@ -186,3 +188,9 @@ class Chores:
             files = [row.file for row in engine.run(workers.live())]
             files += [file for _, _, file in engine.run(workers.unreaped())]
             liveness.sweep(folder, {os.path.basename(file) for file in files if file})
+
+    def verify(self) -> None:
+        """Look whether the invariants hold, about once a minute for each app; the log names what does not."""
+        app, engine = self._worker.app.name, self._worker.engine
+        if engine.run(workers.turn(f"verify:{app}", round(VERIFY_S * 1e6))):
+            verifying.look_over(engine, app, random.random(), self._stop.is_set)

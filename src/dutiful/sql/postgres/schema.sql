@@ -216,6 +216,20 @@ CREATE TABLE dutiful.audit (
 
 CREATE INDEX audit_subject ON dutiful.audit (subject, id);
 
+-- What the workers' looks at the invariants found (dutiful verify): a row per check. What was found stays,
+-- with its instant, until something newer is found, or nothing in every row.
+CREATE TABLE dutiful.checked (
+    app       text NOT NULL,
+    name      text NOT NULL,
+    invariant text NOT NULL,
+    at        bigint NOT NULL,
+    found_at  bigint,
+    count     bigint NOT NULL,
+    jobs      text,
+    PRIMARY KEY (app, name),
+    CONSTRAINT checked_found CHECK ((found_at IS NULL) = (jobs IS NULL))
+);
+
 -- What was done, begun or used up, in the transaction that did it; its key makes the work once. Also in
 -- databases that hold no jobs (dutiful migrate --ledger). kind: "work" (exactly_once), "start" (at_most_once)
 -- or "once" (dutiful.once, which names no run; request is a hash of what was asked for). No row is ever

@@ -1,4 +1,4 @@
--- Deliveries: the ledger, effects, and jobs whose outcome is unknown.
+-- Deliveries: the ledger, effects, jobs whose outcome is unknown, and what looks at all that find.
 
 -- What was done, begun or used up, in the transaction that did it; its key makes the work once. Also in
 -- databases that hold no jobs (dutiful migrate --ledger). kind: "work" (exactly_once), "start" (at_most_once)
@@ -80,6 +80,20 @@ CREATE TABLE dutiful.effect (
 );
 
 CREATE INDEX effect_open ON dutiful.effect (sent_at) WHERE state = 'intended';
+
+-- What the workers' looks at the invariants found (dutiful verify): a row per check. What was found stays,
+-- with its instant, until something newer is found, or nothing in every row.
+CREATE TABLE dutiful.checked (
+    app       text NOT NULL,
+    name      text NOT NULL,
+    invariant text NOT NULL,
+    at        bigint NOT NULL,
+    found_at  bigint,
+    count     bigint NOT NULL,
+    jobs      text,
+    PRIMARY KEY (app, name),
+    CONSTRAINT checked_found CHECK ((found_at IS NULL) = (jobs IS NULL))
+);
 
 ALTER TABLE dutiful.job ADD COLUMN doubt_at bigint, ADD COLUMN doubt text;
 ALTER TABLE dutiful.job ADD CONSTRAINT job_doubt CHECK

@@ -1,4 +1,4 @@
--- Deliveries: the ledger, effects, and jobs whose outcome is unknown.
+-- Deliveries: the ledger, effects, jobs whose outcome is unknown, and what looks at all that find.
 
 -- What was done, begun or used up, in the transaction that did it; its key makes the work once. Also in
 -- databases that hold no jobs (dutiful migrate --ledger). kind: "work" (exactly_once), "start" (at_most_once)
@@ -56,6 +56,20 @@ CREATE TABLE dutiful_effect (
 ) WITHOUT ROWID;
 
 CREATE INDEX dutiful_effect_open ON dutiful_effect (sent_at) WHERE state = 'intended';
+
+-- What the workers' looks at the invariants found (dutiful verify): a row per check. What was found stays,
+-- with its instant, until something newer is found, or nothing in every row.
+CREATE TABLE dutiful_checked (
+    app       text NOT NULL,
+    name      text NOT NULL,
+    invariant text NOT NULL,
+    at        integer NOT NULL,
+    found_at  integer,
+    count     integer NOT NULL,
+    jobs      text,
+    PRIMARY KEY (app, name),
+    CONSTRAINT checked_found CHECK ((found_at IS NULL) = (jobs IS NULL))
+) WITHOUT ROWID;
 
 ALTER TABLE dutiful_job ADD COLUMN doubt_at integer;
 ALTER TABLE dutiful_job ADD COLUMN doubt text CONSTRAINT job_doubt CHECK
