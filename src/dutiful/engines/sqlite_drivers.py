@@ -113,6 +113,8 @@ class ApswDriver:
     """apsw, which carries a current SQLite of its own (``?driver=apsw``)."""
 
     name: DriverName = "apsw"
+    vfs: str | None = None
+    """What lies between SQLite and the disk; None for the usual. Tests of power loss put theirs there."""
 
     def __init__(self) -> None:
         try:
@@ -136,7 +138,8 @@ class ApswDriver:
                 if read_only
                 else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
             )
-            raw = apsw.Connection(_uri(path, read_only), mode | apsw.SQLITE_OPEN_URI, statementcachesize=256)
+            mode |= apsw.SQLITE_OPEN_URI
+            raw = apsw.Connection(_uri(path, read_only), mode, self.vfs, statementcachesize=256)
             raw.set_busy_timeout(int(timeout_s * 1000))
         return _ApswConnection(raw)
 
