@@ -17,13 +17,14 @@ from tests.contract.ways import ACTS, WAYS, Case, running
 from tests.contract.world import JOB_TABLES, OTHER, World
 
 LATER = {
-    "start", "abort", "lapse_in_doubt", "skip", "expire", "confirm", "resume", "refute", "waive", "unwaive",
+    "abort", "lapse_in_doubt", "skip", "expire", "confirm", "resume", "refute", "waive", "unwaive",
 }  # fmt: skip
 """Verbs of the table that no operation carries out yet."""
 
 GUARDED = {
     ("claim", "ready, not due"), ("fail", "running, started"), ("snooze", "running, started"),
-    ("release", "running, started"), ("duplicate", "running, started"), ("report", "in_doubt"), ("report_failed", "in_doubt"),
+    ("release", "running, started"), ("duplicate", "running, started"),
+    ("report", "in_doubt"), ("report_failed", "in_doubt"),
 }  # fmt: skip
 """What the table allows by the state, and the verb's guard does not."""
 
@@ -52,6 +53,9 @@ def written(verb: str, case: Case, before: dict[str, Any]) -> dict[str, Any]:
                 "worker": case.worker, "run_no": before["run_no"] + 1, "attempt": tried + 1,
                 "claimed_at": now, "ready_seq": before["ready_seq"], "last_token": before["last_token"],
             }  # fmt: skip
+        case "start":
+            begun = {"state": "running", "token": token, "worker": before["worker"], "attempt": tried}
+            return begun | {"delivery": "at_most_once", "started_at": before["started_at"] or now}
         case "complete":
             gone = {"place": "history", "finished_at": now, "outcome": "performed", "attempt": tried}
             return gone | {"last_token": token, "run_no": before["run_no"], "result": '{"ok":1}'}

@@ -8,7 +8,7 @@ from typing import Any
 
 from dutiful.model.errors import JobNotFound, WrongState
 from dutiful.model.jobs import Lease
-from dutiful.operations import enqueue, people, retention, workers
+from dutiful.operations import enqueue, people, retention, starts, workers
 from tests.contract.stores import APP, SECOND, new
 from tests.contract.world import DAY, World
 
@@ -85,19 +85,9 @@ def done_in_another_way(outcome: str) -> Callable[[World, str, bool], Case]:
 
 
 def started(world: World, queue: str, alone: bool) -> Case:
-    """By hand: the body of an at_most_once task has begun."""
+    """The body of an at_most_once task has begun."""
     case = running(world, queue, alone)
-    world.sql(
-        "UPDATE dutiful.job SET started_at = %s, delivery = 'at_most_once' WHERE id = %s",
-        world.clock(),
-        case.job,
-    )
-    row = world.row(case.job)
-    world.sql(
-        "INSERT INTO dutiful.ledger (app, task, key, epoch, kind, at, run_no, job_id, token)"
-        " VALUES (%s, %s, %s, 1, 'start', %s, 1, %s, %s)",
-        APP, row["task"], row["key"], world.clock(), case.job, case.lease.token,
-    )  # fmt: skip
+    assert world.run(starts.start(APP, case.lease)).what == "stored"
     return case
 
 
@@ -145,6 +135,10 @@ def claim(case: Case) -> bool:
     return bool(case.world.claim(case.worker, queue=case.queue))
 
 
+def start(case: Case) -> bool:
+    return bool(case.world.run(starts.start(APP, case.lease)).what == "stored")
+
+
 def settle(verb: str) -> Callable[[Case], bool]:
     return lambda case: case.world.end(case.lease, verb)
 
@@ -186,6 +180,7 @@ def prune(case: Case) -> bool:
 ACTS: dict[str, Callable[[Case], bool]] = {
     "enqueue": enqueue_again,
     "claim": claim,
+    "start": start,
     "complete": settle("complete"),
     "duplicate": settle("duplicate"),
     "fail": settle("fail"),

@@ -16,7 +16,7 @@ from ..model.errors import CommitUnknown, InvalidOption, InvalidTask, NotBuilt, 
 from ..model.ids import make_id
 from ..model.jobs import CRASHES_MAX, REMEMBER_US, Enqueued, NewJob
 from ..model.keys import near
-from ..model.retry import Retry
+from ..model.retry import RETRY_TIMES, Retry
 from ..operations import enqueue
 from . import events
 from .handle import Handle
@@ -104,7 +104,7 @@ class App:
         once: str | None = None,
         queue: str = "default",
         priority: int = 0,
-        retry: int | Retry = 8,
+        retry: int | Retry | None = None,
         crashes: int = CRASHES_MAX,
         timeout: Duration | None = None,
         remember: Duration | None = None,
@@ -124,12 +124,13 @@ class App:
         ``once`` names the duty by a template over the arguments, as ``"receipt:{order_id}"``: while a
         job of it is open, and for ``remember`` (default 7 days) after it is done, a second enqueue
         returns that job. ``priority`` is from -100 to 100, higher is sooner. ``retry`` is the number of
-        retries after an error (0: none) or a :class:`Retry`; ``crashes`` is the budget for runs that
-        kill their worker, apart from that. ``timeout`` bounds one attempt. ``version`` is that of the
-        arguments: an older worker leaves newer jobs alone. ``isolation="process"`` runs the body in a
-        child process, which can be killed. ``aliases`` are names that waiting jobs may still carry.
-        ``delivery`` is what is promised of the body's work (see the guide on deliveries); ``database``
-        names the one of ``App(databases=…)`` in which an exactly_once task works, if not the queue's own.
+        retries after an error (0: none; left away: 8, and 0 for at_most_once) or a :class:`Retry`;
+        ``crashes`` is the budget for runs that kill their worker, apart from that. ``timeout`` bounds one
+        attempt. ``version`` is that of the arguments: an older worker leaves newer jobs alone.
+        ``isolation="process"`` runs the body in a child process, which can be killed. ``aliases`` are
+        names that waiting jobs may still carry. ``delivery`` is what is promised of the body's work (see
+        the guide on deliveries); ``database`` names the one of ``App(databases=…)`` in which an
+        exactly_once task works, if not the queue's own.
         ``group`` lets up to 50 exactly_once jobs share one commit; with ``batch`` the body is called once
         for up to so many jobs, whose one argument it takes as a list: they succeed or fail together.
         Raises a DeclarationError.
@@ -137,7 +138,7 @@ class App:
         policy_fields: dict[str, Any] = {
             "queue": queue,
             "priority": priority,
-            "retry": Retry.of(retry),
+            "retry": Retry.of((0 if delivery == "at_most_once" else RETRY_TIMES) if retry is None else retry),
             "crashes": crashes,
             "timeout_us": None if timeout is None else microseconds(timeout, what="timeout", zero_ok=False),
             "remember_us": REMEMBER_US if remember is None else microseconds(remember, what="remember"),

@@ -304,7 +304,7 @@ async def acarry(flow: Flow, means: EffectMeans | None) -> Any:
         try:
             if isinstance(step, Operation):
                 assert means is not None
-                value = await _to_its_end(means.engine.arun(step))
+                value = await to_its_end(means.engine.arun(step))
             else:
                 value = step.function(step.key)
                 if inspect.isawaitable(value):
@@ -324,7 +324,8 @@ def _called(step: Calling) -> Any:
     raise EffectUnknown(f"{problem} It may have begun.")
 
 
-async def _to_its_end(writing: Awaitable[T]) -> T:
+async def to_its_end(writing: Awaitable[T]) -> T:
+    """Wait until it is written, whoever cancels; then be cancelled."""
     task = asyncio.ensure_future(writing)
     cancelled: asyncio.CancelledError | None = None
     while True:

@@ -24,7 +24,7 @@ from .contract import RETRIES_MAX, Clock, Runner
 from .drive import Observer, adrive, drive
 from .postgres_errors import is_rerun, is_stale, masked, translated
 from .postgres_schema import Schema
-from .postgres_transactions import AsyncOwnTransaction, OwnTransaction, adapt
+from .postgres_transactions import AsyncOwnTransaction, OwnTransaction, adapt, lasting
 from .wake import Listener, Notifier
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ class PostgresEngine:
             connection = self._take(pool)
             try:
                 transaction = OwnTransaction(connection, self.clock, operation.reads)
-                return drive(operation, transaction, self.observe)
+                with lasting(connection, operation.durable):
+                    return drive(operation, transaction, self.observe)
             except self._psycopg.Error as error:
                 if attempt < RETRIES_MAX and (is_rerun(error) or is_stale(error)):
                     time.sleep(random.uniform(0, 0.002 * min(attempt, 10)))
@@ -122,7 +123,8 @@ class PostgresEngine:
             connection = await self._atake(pool)
             try:
                 transaction = AsyncOwnTransaction(connection, self.clock, operation.reads)
-                return await adrive(operation, transaction, self.observe)
+                with lasting(connection, operation.durable):
+                    return await adrive(operation, transaction, self.observe)
             except self._psycopg.Error as error:
                 if attempt < RETRIES_MAX and (is_rerun(error) or is_stale(error)):
                     await asyncio.sleep(random.uniform(0, 0.002 * min(attempt, 10)))

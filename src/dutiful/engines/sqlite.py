@@ -129,7 +129,7 @@ class SqliteEngine:
             raise errors.InsideTransaction(f"{what} would wait for the run's own transaction in {self.path}.")
 
     def _transact(self, connection: Connection, operation: Operation[T]) -> T:
-        transaction = OwnTransaction(connection, self.clock, operation.reads)
+        transaction = OwnTransaction(connection, self.clock, operation, self._synchronous)
         return drive(operation, transaction, self.observe, begin_always=True)
 
     def _read(self, operation: Operation[T]) -> T:

@@ -54,11 +54,16 @@ Steps = Generator[Step, Rows, T]
 
 @dataclass(frozen=True, slots=True)
 class Operation(Generic[T]):
-    """What an engine runs. ``begin()`` starts the steps afresh; ``reads`` says it writes nothing."""
+    """What an engine runs. ``begin()`` starts the steps afresh; ``reads`` says it writes nothing.
+
+    ``durable``: when it has returned, what it wrote outlives a loss of power, and of the primary where
+    there is a synchronous standby, whatever the settings are for all else.
+    """
 
     name: str
     begin: Callable[[], Steps[T]]
     reads: bool = False
+    durable: bool = False
 
 
 def operation(make: Callable[P, Steps[T]]) -> Callable[P, Operation[T]]:
@@ -77,6 +82,16 @@ def query(make: Callable[P, Steps[T]]) -> Callable[P, Operation[T]]:
     @wraps(make)
     def planned(*args: P.args, **kwargs: P.kwargs) -> Operation[T]:
         return Operation(make.__name__, lambda: make(*args, **kwargs), reads=True)
+
+    return planned
+
+
+def durable(make: Callable[P, Steps[T]]) -> Callable[P, Operation[T]]:
+    """Like :func:`operation`, for one whose commit must last. On PostgreSQL its statements see to it."""
+
+    @wraps(make)
+    def planned(*args: P.args, **kwargs: P.kwargs) -> Operation[T]:
+        return Operation(make.__name__, lambda: make(*args, **kwargs), durable=True)
 
     return planned
 

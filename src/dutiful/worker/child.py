@@ -10,8 +10,8 @@ from ..app import events
 from ..app.events import emit
 from ..model.jobs import Ending, Lease
 from ..operations import workers
-from .child_process import ChildProcess, nowhere
-from .run import failed, released, timed_out
+from .child_process import ChildProcess, nowhere, out_of_reach
+from .run import STOPPING, cut_off, failed, out_of_time, released
 
 if TYPE_CHECKING:
     from .children import ChildPool
@@ -79,6 +79,9 @@ class Child:
         if self.process is None:
             self._end(failed(task, lease, nowhere()))
             return
+        if task.policy.delivery != "at_least_once" and getattr(worker.engine, "memory", False):
+            self._end(failed(task, lease, out_of_reach(task.name)))
+            return
         try:
             self.process.send(lease)
         except OSError:  # it died, or was killed, before it had the job
@@ -97,10 +100,12 @@ class Child:
             return
         if self.killed_for == "timeout":
             # Ended by us, under its token, while the row still lives: an error of the task, no crash.
+            self._let_go()
             emit(logger, logging.ERROR, events.JOB_TIMED_OUT, job_id=lease.job_id, task=lease.task)
-            self._end(failed(task, lease, timed_out(task)))
+            self._end(out_of_time(task, lease, "Killed"))
         elif self.killed_for == "drain":
-            self._end(released(lease, begun=True))
+            self._let_go()
+            self._end(cut_off(task, lease, STOPPING, "Killed"))
         else:
             self._report(lease)
         self._let_go()

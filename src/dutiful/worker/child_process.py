@@ -143,6 +143,14 @@ def nowhere() -> InvalidOption:
     )
 
 
+def out_of_reach(task: str) -> InvalidOption:
+    """The error of a job whose child would have to write into the parent's memory."""
+    return InvalidOption(
+        f"{task} is to run in a child process, which cannot reach a store in memory.",
+        hint='Keep the jobs in a file ("sqlite:///jobs.db"), or leave isolation="process" away.',
+    )
+
+
 def _write(descriptor: int, data: bytes) -> None:
     whole = _LENGTH.pack(len(data)) + data
     while whole:

@@ -27,7 +27,7 @@ from ..model.marks import Marks
 from ..operations import claims, workers
 from .child import PAUSE_S, Child
 from .child_process import where_is
-from .run import released
+from .run import cut_off
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -194,7 +194,9 @@ class ChildPool:
             child.work(lease)
         except Exception:
             logger.exception("child_failed job_id=%r", lease.job_id)
-            self.worker.settler.put(released(lease, begun=True))
+            self.worker.settler.put(
+                cut_off(self.worker.app.find_task(lease.task), lease, "its child was lost")
+            )
         finally:
             child.lease = None
             self._free(child)

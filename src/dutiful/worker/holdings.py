@@ -95,17 +95,22 @@ class Holdings:
         return True
 
     def ended(self, held: Held, ending: Ending) -> None:
-        """The body has come to its end, whether or not that still counts."""
-        self._file.end(held.slot)
-        self.end(held, ending)
+        """The body has come to its end, whether or not that still counts.
 
-    def end(self, held: Held, ending: Ending) -> None:
+        For an at_most_once body that was given up it does: it closes the doubt.
+        """
+        self._file.end(held.slot)
+        if not self.end(held, ending) and ending.started and ending.verb in ("complete", "bury"):
+            self._settler.put(ending)
+
+    def end(self, held: Held, ending: Ending) -> bool:
         """End the run, unless that was done: out of time, or handed back in the same moment."""
         with self._lock:
             if held.stage == "ended":
-                return
+                return False
             held.stage = "ended"
         self._settler.put(ending)
+        return True
 
     def hand_back(self, held: Held) -> None:
         """A job that has not begun goes back, uncharged."""

@@ -7,16 +7,18 @@ import logging
 import random
 import traceback
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..app import events
 from ..app.events import emit
 from ..app.running import Run
+from ..model.durations import text
 from ..model.effects import EffectStop
 from ..model.errors import TimedOut
 from ..model.jobs import RESULT_BYTES_MAX, Ending, Failure, Lease
 from ..model.payload import encode_result
-from ..model.retry import Again, judge
+from ..model.retry import Again, Bury, judge
 from .stops import effects_given, stopped
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ logger = logging.getLogger("dutiful.worker")
 
 TRACEBACK_CHARS_MAX = 20_000
 MESSAGE_CHARS_MAX = 2_000
+STOPPING = "its worker had to stop"
 
 
 class Cancelled(BaseException):
@@ -54,6 +57,10 @@ def carry_out(app: App, task: Task[..., Any], lease: Lease, run: Run) -> Ending:
         from .exactly import exactly
 
         return exactly(app, task, lease, run)
+    if task.policy.delivery == "at_most_once":
+        from .starting import at_most_once
+
+        return at_most_once(app, task, lease, run)
     try:
         return completed(task, lease, body(app, task, lease, run))
     except BaseException as error:
@@ -68,6 +75,10 @@ async def acarry_out(app: App, task: Task[..., Any], lease: Lease, run: Run) -> 
         from .exactly import aexactly
 
         return await aexactly(app, task, lease, run)
+    if task.policy.delivery == "at_most_once":
+        from .starting import aat_most_once
+
+        return await aat_most_once(app, task, lease, run)
     try:
         return completed(task, lease, await abody(app, task, lease, run))
     except asyncio.CancelledError:
@@ -80,7 +91,7 @@ def body(
     app: App, task: Task[..., Any], lease: Lease, run: Run, given: Mapping[str, Any] | None = None
 ) -> Any:
     """Call the function itself; ``given`` are injected arguments other than the run."""
-    arguments = _arguments(task, lease, run) | dict(given or {})
+    arguments = arguments_of(task, lease, run) | dict(given or {})
     with effects_given(app, lease, run), _around(app, run):
         return task.function(**arguments)
 
@@ -89,7 +100,7 @@ async def abody(
     app: App, task: Task[..., Any], lease: Lease, run: Run, given: Mapping[str, Any] | None = None
 ) -> Any:
     """The same for an async function, within its timeout."""
-    arguments = _arguments(task, lease, run) | dict(given or {})
+    arguments = arguments_of(task, lease, run) | dict(given or {})
     with effects_given(app, lease, run), _around(app, run):
         if task.policy.timeout_us is None:
             return await task.function(**arguments)
@@ -110,7 +121,8 @@ async def _in_time(task: Task[..., Any], arguments: dict[str, Any]) -> Any:
         raise
 
 
-def _arguments(task: Task[..., Any], lease: Lease, run: Run) -> dict[str, Any]:
+def arguments_of(task: Task[..., Any], lease: Lease, run: Run) -> dict[str, Any]:
+    """The body's arguments, decoded; raises what says that they do not fit."""
     arguments = task.codec.decode(lease.args)
     for name in task.codec.injected:
         arguments[name] = run
@@ -138,7 +150,10 @@ def _around(app: App, run: Run) -> Iterator[None]:
 def completed(task: Task[..., Any], lease: Lease, value: Any) -> Ending:
     """The ending of a body that returned. A result that cannot be kept is an error of the task."""
     result = encode_result(value, RESULT_BYTES_MAX) if task.policy.result else None
-    return Ending("complete", lease.job_id, lease.token, lease.run_no, result=result)
+    ending = Ending("complete", lease.job_id, lease.token, lease.run_no, result=result, started=_once(task))
+    if lease.delivery == "at_least_once" or task.policy.delivery != "at_least_once":
+        return ending
+    return replace(ending, reason="as at_least_once")  # the task was another when the job was stored
 
 
 def failed(task: Task[..., Any], lease: Lease, error: BaseException) -> Ending:
@@ -146,6 +161,8 @@ def failed(task: Task[..., Any], lease: Lease, error: BaseException) -> Ending:
     if isinstance(error, EffectStop):
         return stopped(task, lease, error)
     verdict = judge(error, attempt=lease.attempt, retry=task.policy.retry, chance=random.random())
+    if _once(task) and isinstance(verdict, Again):
+        verdict = Bury("error", error)  # whatever the body asks for: it has begun, and is never run again
     about: dict[str, Any] = {"job_id": lease.job_id, "task": lease.task, "attempt": lease.attempt}
     if not isinstance(verdict, Again):
         emit(logger, logging.ERROR, events.JOB_BURIED, **about, reason=verdict.reason, error=repr(error))
@@ -156,6 +173,7 @@ def failed(task: Task[..., Any], lease: Lease, error: BaseException) -> Ending:
             lease.run_no,
             reason=verdict.reason,
             failure=failure_of(error),
+            started=_once(task),
         )
     if not verdict.charged:
         emit(logger, logging.INFO, events.JOB_SNOOZED, **about, delay_s=verdict.delay_us / 1e6)
@@ -184,10 +202,33 @@ def released(lease: Lease, *, begun: bool) -> Ending:
     return Ending("release", lease.job_id, lease.token, lease.run_no, begun=begun, charged=False)
 
 
+def cut_off(task: Task[..., Any], lease: Lease, why: str, kind: str = "CutOff") -> Ending:
+    """The ending of a body that was stopped, or that is given up while it goes on: handed back, uncharged.
+
+    A started at_most_once body is in doubt then; whether it had started, the store knows. ``kind`` says
+    whether the body may go on (``MAY_GO_ON`` of :mod:`dutiful.model.doubts`).
+    """
+    if not _once(task):
+        return released(lease, begun=True)
+    why = f"the body was cut off: {why}"
+    emit(logger, logging.ERROR, events.JOB_IN_DOUBT, job_id=lease.job_id, task=lease.task, why=why)
+    return replace(released(lease, begun=True), reason=why, failure=Failure(kind, why), started=True)
+
+
+def _once(task: Task[..., Any]) -> bool:
+    return task.policy.delivery == "at_most_once"
+
+
+def out_of_time(task: Task[..., Any], lease: Lease, kind: str) -> Ending:
+    """The ending of a body that is given up, or was killed, because it ran longer than its timeout."""
+    if not _once(task):
+        return failed(task, lease, timed_out(task))
+    assert task.policy.timeout_us is not None
+    return cut_off(task, lease, f"it ran longer than its timeout of {text(task.policy.timeout_us)}", kind)
+
+
 def timed_out(task: Task[..., Any]) -> TimedOut:
     """The error of a body that ran longer than its task's timeout."""
-    from ..model.durations import text
-
     assert task.policy.timeout_us is not None
     return TimedOut(f"{task.name} ran longer than its timeout of {text(task.policy.timeout_us)}.")
 

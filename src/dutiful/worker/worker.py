@@ -35,7 +35,7 @@ from .liveness import WorkerFile
 from .options import CANCEL_BEFORE_S, WorkerOptions
 from .places import record_folder, worker_token
 from .pools import LoopPool, ThreadPool
-from .run import failed, released, timed_out
+from .run import STOPPING, completed, cut_off, out_of_time
 from .settler import Settler
 from .timeouts import Timeouts
 
@@ -192,7 +192,7 @@ class Worker:
         self._wait_for_bodies(budget_ends)
         for held in self.holdings.running():  # threads that cannot be stopped: their runs end here
             held.run._over = True
-            self.holdings.end(held, released(held.lease, begun=True))
+            self.holdings.end(held, cut_off(held.task, held.lease, STOPPING))
             emit(logger, logging.WARNING, events.JOB_RELEASED, job_id=held.lease.job_id, task=held.lease.task)
         for hook in self.app.stoppers:
             try:
@@ -287,7 +287,7 @@ class Worker:
             note="its thread goes on, but owns the job no more",
         )
         held.run._over = True
-        self.holdings.end(held, failed(held.task, held.lease, timed_out(held.task)))
+        self.holdings.end(held, out_of_time(held.task, held.lease, "TimedOut"))
         self.threads.replace(held)
 
     # ── handing back ────────────────────────────────────────────────────────────────────────
@@ -333,7 +333,7 @@ class Worker:
         self._register()
         self.heart.trust_from(asked_at)
         running = self.holdings.running()
-        ends = [Ending("complete", h.lease.job_id, h.lease.token, h.lease.run_no) for h in running]
+        ends = [completed(h.task, h.lease, None) for h in running]
         if ends:
             fate = self.engine.run(settle.who_holds(ends))
             for held in running:
