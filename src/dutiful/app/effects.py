@@ -81,6 +81,8 @@ class EffectMeans:
     engine: Runner
     app: str
     token: str
+    refusal: str = ""
+    """Why this run can have no effects, if it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class Asked:
 
 
 def checked(
+    means: EffectMeans | None,
     name: str,
     do: Do,
     request: Any,
@@ -115,6 +118,8 @@ def checked(
     """What was given, checked before anything else. Raises InvalidEffect, or InsideTransaction."""
     if open_work.get() is not None:
         raise InsideTransaction(f"Effect {name!r}: the transaction of this run is open. Nothing was called.")
+    if means is not None and means.refusal:
+        raise InvalidEffect(f"Effect {name!r}: {means.refusal}. Nothing was called.")
     for what, function in (("do", do), ("lookup", lookup)):
         if not callable(function) and (function is not None or what == "do"):
             raise InvalidEffect(f"Effect {name!r}: {what}={function!r} is no function.")

@@ -137,7 +137,7 @@ class Run:
         quiet: Duration | None,
     ) -> Asked:
         self.check()
-        terms = checked(name, do, request, remembered, lookup, margin, quiet)
+        terms = checked(self._effects, name, do, request, remembered, lookup, margin, quiet)
         return Asked(
             task=self.task,
             duty=self.duty,

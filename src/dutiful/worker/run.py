@@ -92,7 +92,7 @@ def body(
 ) -> Any:
     """Call the function itself; ``given`` are injected arguments other than the run."""
     arguments = arguments_of(task, lease, run) | dict(given or {})
-    with effects_given(app, lease, run), _around(app, run):
+    with effects_given(app, task, lease, run), _around(app, run):
         return task.function(**arguments)
 
 
@@ -101,7 +101,7 @@ async def abody(
 ) -> Any:
     """The same for an async function, within its timeout."""
     arguments = arguments_of(task, lease, run) | dict(given or {})
-    with effects_given(app, lease, run), _around(app, run):
+    with effects_given(app, task, lease, run), _around(app, run):
         if task.policy.timeout_us is None:
             return await task.function(**arguments)
         return await _in_time(task, arguments)

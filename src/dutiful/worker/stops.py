@@ -23,12 +23,16 @@ logger = logging.getLogger("dutiful.worker")
 
 
 @contextlib.contextmanager
-def effects_given(app: App, lease: Lease, run: Run) -> Iterator[None]:
+def effects_given(app: App, task: Task[..., Any], lease: Lease, run: Run) -> Iterator[None]:
     """Give the run its means for effects; what an effect said of it is raised again at the end.
 
     A body that swallows it (a bare ``except:``), or raises something else instead, ends so all the same.
     """
-    run._effects, run._stop = EffectMeans(app.engine, app.name, lease.token), None
+    # In a batch the run is that of one job of many, and the next time perhaps of another one.
+    refusal = (
+        "a body that is called for many jobs at once has no duty to call for" if task.policy.batch else ""
+    )
+    run._effects, run._stop = EffectMeans(app.engine, app.name, lease.token, refusal), None
     try:
         yield
     finally:
