@@ -9,7 +9,7 @@ from typing import Any
 
 from dutiful.model.effects import Terms
 from dutiful.model.jobs import Lease
-from dutiful.operations import effects, people, works
+from dutiful.operations import effects, people, starts, works
 from tests.contract.stores import APP
 from tests.contract.world import World
 
@@ -130,12 +130,28 @@ def began(way: str = "running") -> Callable[[World], str]:
 
     def make(world: World) -> str:
         lease = claimed(world, delivery="at_most_once")
-        noted(world, "start", lease)
-        world.sql("UPDATE dutiful.job SET started_at = claimed_at WHERE id = %s", lease.job_id)
+        assert world.run(starts.start(APP, lease)).what == "stored"
         assert way == "running" or world.end(lease, way)
         return lease.job_id
 
     return make
+
+
+def cut_off(world: World) -> str:
+    """An at_most_once body that was cut off: in doubt."""
+    lease = claimed(world, delivery="at_most_once")
+    assert world.run(starts.start(APP, lease)).what == "stored"
+    assert world.end(lease, "release", started=True)
+    return lease.job_id
+
+
+def reported(world: World) -> str:
+    """And it said how it ended, after all."""
+    lease = claimed(world, delivery="at_most_once")
+    assert world.run(starts.start(APP, lease)).what == "stored"
+    assert world.end(lease, "release", started=True)
+    assert world.end(lease, "complete", started=True)
+    return lease.job_id
 
 
 def called(settle: bool = True, way: str = "running") -> Callable[[World], str]:
@@ -211,6 +227,8 @@ BROKEN: list[tuple[str, Callable[[World], str], str, list[str]]] = [
     ("began, and no ledger", began(), "I2", [UNNOTED]),
     ("died begun, and no ledger", began("bury"), "I2", [UNNOTED]),
     ("done begun, and no ledger", began("complete"), "I2", [UNNOTED]),
+    ("in doubt, and no ledger", cut_off, "I2", [UNNOTED]),
+    ("reported, and no ledger", reported, "I2", [UNNOTED]),
     ("done, and never begun", began("complete"), "I2", [in_history("started_at = NULL")]),
     ("begun unsaid", began(), "I2", [in_job("started_at = NULL")]),
     ("begun by another run", began(), "I2", [in_ledger(f"token = '{TOKEN}'")]),
@@ -243,6 +261,7 @@ BROKEN: list[tuple[str, Callable[[World], str], str, list[str]]] = [
     ("tried, token lost", tried, "I9", [in_job("last_token = NULL")]),
     ("dead, token lost", dead, "I9", [in_dead("last_token = NULL")]),
     ("done, token lost", done, "I9", [in_history("last_token = NULL")]),
+    ("in doubt, token lost", cut_off, "I9", [in_job("last_token = NULL")]),
     ("in doubt about nothing", running, "I9", [in_job("doubt = 'why', doubt_at = 1")]),
     ("in doubt for no reason", tried, "I9", [in_job("state = 'in_doubt'")]),
     ("back from the dead", retried(dead), "I12", [UNAUDITED]),

@@ -74,6 +74,8 @@ class Lease:
     args: bytes
     run_at_us: int
     enqueued_at_us: int
+    delivery: str = "at_least_once"
+    """The task's when the job was stored; what its code says now is what is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +139,16 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Lapsed:
-    """A running job that was taken back. ``last``: its crash budget was used up, it is dead."""
+    """A running job that was taken back. ``last``: its crash budget was used up, it is dead.
+
+    ``doubt``: its at_most_once body had begun, and nobody knows how it ended.
+    """
 
     job_id: str
     run_no: int
     begun: bool
     last: bool
+    doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,13 +30,14 @@ SELECT count(*) OVER (), w.id, 'history', 'performed, and so did another run',
 -- has begun is never ready again, nor run again in that epoch.
 WITH live AS (
     SELECT j.id, j.lane, j.task, j.key, j.epoch, j.state, j.started_at, coalesce(j.token, j.last_token) AS token,
-           j.delivery
+           j.delivery, NULL AS reason
       FROM dutiful.job AS j WHERE j.id < :before ORDER BY j.id DESC LIMIT :window
 ), buried AS (
-    SELECT d.id, d.lane, d.task, d.key, d.epoch, 'dead' AS state, d.started_at, d.last_token, d.delivery
+    SELECT d.id, d.lane, d.task, d.key, d.epoch, 'dead' AS state, d.started_at, d.last_token, d.delivery, NULL
       FROM dutiful.dead AS d WHERE d.id < :before ORDER BY d.id DESC LIMIT :window
 ), ended AS (
-    SELECT h.id, h.lane, h.task, h.key, h.epoch, h.outcome AS state, h.started_at, h.last_token, h.delivery
+    SELECT h.id, h.lane, h.task, h.key, h.epoch, coalesce(h.outcome, h.state) AS state, h.started_at,
+           h.last_token, h.delivery, h.reason
       FROM dutiful.history AS h WHERE h.id < :before ORDER BY h.id DESC LIMIT :window
 ), jobs AS (
     SELECT 'job' AS place, j.* FROM live AS j WHERE j.delivery = 'at_most_once'
@@ -44,12 +45,11 @@ WITH live AS (
     SELECT 'dead', d.* FROM buried AS d WHERE d.delivery = 'at_most_once'
     UNION ALL
     SELECT 'history', h.* FROM ended AS h
-     WHERE h.delivery = 'at_most_once' AND (h.started_at IS NOT NULL OR h.state = 'performed')
+     WHERE h.delivery = 'at_most_once' AND (h.started_at IS NOT NULL OR h.state = 'performed' AND h.reason IS NULL)
 ), wrong AS (
     SELECT x.id, x.place, x.task, x.epoch, coalesce(x.key, CAST(x.id AS text)) AS duty, x.state,
            CASE WHEN x.state = 'ready' AND x.started_at IS NOT NULL THEN 'ready, though its body began'
-                WHEN x.started_at IS NULL AND x.state IN ('in_doubt', 'performed')
-                THEN x.state || ', and its body never began'
+                WHEN x.started_at IS NULL AND x.state = 'performed' THEN 'performed, and its body never began'
                 WHEN x.started_at IS NULL AND g.job_id = x.id AND g.epoch = x.epoch
                 THEN 'its body began, and it does not say so'
                 WHEN x.started_at IS NOT NULL AND g.app IS NULL THEN 'its body began, and the ledger does not say so'
@@ -67,7 +67,8 @@ SELECT count(*) OVER (), CAST(w.id AS text), w.place, w.problem,
 
 -- name: verify_kept
 -- I6: exactly_once work in this database and its job's end are one commit: who performed it has a row of
--- the ledger, who did not has none. (An ending with a reason says in which other database its work is.)
+-- the ledger, who did not has none. (An ending with a reason says why not: its work is in another database,
+-- or the task was another, at_least_once, when it was run.)
 WITH live AS (
     SELECT j.id, j.lane, j.task, j.key, j.epoch, j.state, j.delivery
       FROM dutiful.job AS j WHERE j.id < :before ORDER BY j.id DESC LIMIT :window

@@ -127,7 +127,7 @@ WITH ended AS (
       FROM dutiful.history AS h WHERE h.id < :before ORDER BY h.id DESC LIMIT :window
 )
 SELECT e.reason, count(*) FROM ended AS e JOIN dutiful.lane AS l ON l.id = e.lane
- WHERE e.outcome = 'performed' AND e.delivery = 'exactly_once' AND e.reason IS NOT NULL
+ WHERE e.outcome = 'performed' AND e.delivery = 'exactly_once' AND e.reason LIKE 'in %'
    AND (CAST(:app AS text) IS NULL OR l.app = :app)
  GROUP BY e.reason
 

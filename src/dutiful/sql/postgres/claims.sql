@@ -29,11 +29,11 @@ WITH due AS (
            run_no = j.run_no + 1, attempt = j.attempt + 1, claimed_at = :now
       FROM taken WHERE j.id = taken.id
     RETURNING j.id, j.lane, j.ready_seq, j.token, j.run_no, j.attempt, j.crashes, j.epoch,
-              j.args_version, j.task, j.key, j.args, j.run_at, j.enqueued_at
+              j.args_version, j.task, j.key, j.args, j.run_at, j.enqueued_at, j.delivery
 )
 SELECT s.last_value, (SELECT count(*) FROM promoted), c.id::text, c.lane, c.ready_seq,
        c.token::text, c.run_no, c.attempt, c.crashes, c.epoch, c.args_version, c.task, c.key,
-       c.args, c.run_at, c.enqueued_at
+       c.args, c.run_at, c.enqueued_at, c.delivery
   FROM dutiful.ready_seq AS s LEFT JOIN claimed AS c ON true
 
 -- name: claim_suspect
@@ -51,10 +51,10 @@ WITH taken AS MATERIALIZED (
            run_no = j.run_no + 1, attempt = j.attempt + 1, claimed_at = :now
       FROM taken WHERE j.id = taken.id
     RETURNING j.id, j.lane, j.ready_seq, j.token, j.run_no, j.attempt, j.crashes, j.epoch,
-              j.args_version, j.task, j.key, j.args, j.run_at, j.enqueued_at
+              j.args_version, j.task, j.key, j.args, j.run_at, j.enqueued_at, j.delivery
 )
 SELECT 0, 0, c.id::text, c.lane, c.ready_seq, c.token::text, c.run_no, c.attempt, c.crashes,
-       c.epoch, c.args_version, c.task, c.key, c.args, c.run_at, c.enqueued_at
+       c.epoch, c.args_version, c.task, c.key, c.args, c.run_at, c.enqueued_at, c.delivery
   FROM claimed AS c
 
 -- name: waiting_jobs

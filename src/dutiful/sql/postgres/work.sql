@@ -29,7 +29,7 @@ WITH gone AS (
            outcome, delivery, task, key, args, result)
     SELECT j.id, :now, j.lane, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
            j.run_no, j.attempt, j.epoch, j.args_version, j.crashes, j.crashes_max, 'done',
-           'performed', j.delivery, j.task, j.key, j.args, :result::bytea
+           'performed', 'exactly_once', j.task, j.key, j.args, :result::bytea
       FROM gone AS j
     RETURNING last_token::text AS token
 )
@@ -101,7 +101,7 @@ WITH gone AS (
            outcome, delivery, task, key, args, result)
     SELECT j.id, t.now, j.lane, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
            j.run_no, j.attempt, j.epoch, j.args_version, j.crashes, j.crashes_max, 'done',
-           'performed', j.delivery, j.task, j.key, j.args, convert_to(j.result, 'UTF8')
+           'performed', 'exactly_once', j.task, j.key, j.args, convert_to(j.result, 'UTF8')
       FROM gone AS j, (SELECT :now AS now) AS t
     RETURNING last_token::text AS token
 ), marked AS MATERIALIZED (

@@ -25,7 +25,7 @@ UPDATE dutiful.job
        AND EXISTS (SELECT 1 FROM dutiful.worker AS o WHERE o.id = :worker AND o.gone_at IS NULL)
      LIMIT :n)
 RETURNING 0, 0, id, lane, ready_seq, token, run_no, attempt, crashes, epoch, args_version, task, key,
-          args, run_at, enqueued_at
+          args, run_at, enqueued_at, delivery
 
 -- name: claim_suspect
 -- Claims one suspect, for a child that holds nothing else.
@@ -40,7 +40,7 @@ UPDATE dutiful.job
        AND EXISTS (SELECT 1 FROM dutiful.worker AS o WHERE o.id = :worker AND o.gone_at IS NULL)
      ORDER BY j.ready_seq LIMIT 1)
 RETURNING 0, 0, id, lane, ready_seq, token, run_no, attempt, crashes, epoch, args_version, task, key,
-          args, run_at, enqueued_at
+          args, run_at, enqueued_at, delivery
 
 -- name: waiting_jobs
 -- Whether claim_jobs would find something, and whether jobs whose time has come wait to be promoted:

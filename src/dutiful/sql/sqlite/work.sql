@@ -20,7 +20,7 @@ INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed
        outcome, delivery, task, key, args, result)
 SELECT j.id, :now, j.lane, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
        j.run_no, j.attempt, j.epoch, j.args_version, j.crashes, j.crashes_max, 'done',
-       'performed', j.delivery, j.task, j.key, j.args, :result
+       'performed', 'exactly_once', j.task, j.key, j.args, :result
   FROM dutiful.job AS j
  WHERE j.id = :id AND j.token = :token
    AND EXISTS (SELECT 1 FROM dutiful.ledger AS g
@@ -67,7 +67,7 @@ INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed
        outcome, delivery, task, key, args, result)
 SELECT j.id, :now, j.lane, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
        j.run_no, j.attempt, j.epoch, j.args_version, j.crashes, j.crashes_max, 'done',
-       'performed', j.delivery, j.task, j.key, j.args, CAST(json_extract(r.value, '$.result') AS blob)
+       'performed', 'exactly_once', j.task, j.key, j.args, CAST(json_extract(r.value, '$.result') AS blob)
   FROM json_each(:rows) AS r
  CROSS JOIN dutiful.job AS j ON j.id = json_extract(r.value, '$.id')
  CROSS JOIN dutiful.ledger AS g ON g.app = :app AND g.task = json_extract(r.value, '$.task')
