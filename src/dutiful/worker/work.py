@@ -28,7 +28,14 @@ from ..engines.work import (
     open_work,
     sqlstates,
 )
-from ..model.errors import CommitUnknown, DutifulError, StoreBusy, WorkNotFinished, WorkRolledBack
+from ..model.errors import (
+    CommitUnknown,
+    DutifulError,
+    StoreBusy,
+    StoreUnreachable,
+    WorkNotFinished,
+    WorkRolledBack,
+)
 from ..model.fates import Fate
 from ..model.jobs import Ending, Lease
 from ..operations import settle, works
@@ -40,7 +47,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("dutiful.worker")
 
 RERUNS_MAX = 8
-"""How often a body runs again, in the same run, after a serialization failure or "locked"."""
+"""How often a body runs again, in the same run, after a serialization failure, "locked" or a broken line."""
 RERUN_PAUSE_S = 0.01
 BUSY_US = 1_000_000
 """How long a job waits whose duty is being done by another run right now."""
@@ -69,6 +76,8 @@ class Work:
         self.engine = app.engine_of(task.policy.database)
         self.begun: works.Begun | None = None
         self.superfluous: Superfluous | None = None
+        self.broken = False
+        """Whether the connection broke under the body: nothing of it was kept, and it is not to blame."""
         self._token: contextvars.Token[Any] | None = None
 
     # ── endings ─────────────────────────────────────────────────────────────────────────────
@@ -88,7 +97,8 @@ class Work:
         if self.elsewhere and done.job_id == lease.job_id:
             # Our own work, or that of an earlier run of this job, which did not come to say so here.
             return self.over("complete", result=done.result, reason=f"in {self.task.policy.database}")
-        return self.over("duplicate", same_as=done.job_id)
+        where = f"in {self.task.policy.database}" if self.elsewhere else ""
+        return self.over("duplicate", same_as=done.job_id, reason=where)
 
     def after_commit(self, result: bytes | None) -> Ending:
         """The work is kept; in another database the job is still to be completed in the queue's."""
@@ -128,11 +138,12 @@ class Work:
 
     def again(self, error: BaseException) -> bool:
         """Whether the whole body should simply run again."""
-        return bool(sqlstates(error) & (RERUN_STATES | {SQLITE_BUSY}))
+        return self.broken or bool(sqlstates(error) & (RERUN_STATES | {SQLITE_BUSY}))
 
     def busy(self, error: BaseException) -> Ending | None:
         """The ending of a run that could not begin its work: the duty's row, or the file, is held."""
-        if self.begun is None and (isinstance(error, StoreBusy) or sqlstates(error) & LOCKED_STATES):
+        nothing_yet = isinstance(error, (StoreBusy, StoreUnreachable)) or sqlstates(error) & LOCKED_STATES
+        if self.begun is None and nothing_yet:
             return self.over("snooze", delay_us=BUSY_US, charged=False)
         return None
 
@@ -216,6 +227,7 @@ class PlainWork(Work):
         self.closed()
         work, self._work = self._work, None
         if work is not None:
+            self.broken = bool(getattr(work.raw, "broken", False))
             work.rollback()
 
 
@@ -282,6 +294,7 @@ class AsyncWork(Work):
         self.closed()
         work, self._work = self._work, None
         if work is not None:
+            self.broken = bool(getattr(work.raw, "broken", False))
             await asyncio.shield(work.rollback())
 
 

@@ -62,12 +62,12 @@ class Trap:
 class Proxy:
     """Listens on a port of its own and forwards to the server of ``url``."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, host: str = "127.0.0.1") -> None:
         self._target = urlsplit(url)
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._listener = socket.create_server((host, 0), backlog=64)
         port = self._listener.getsockname()[1]
         user = f"{self._target.username}@" if self._target.username else ""
-        self.url = urlunsplit(self._target._replace(netloc=f"{user}127.0.0.1:{port}"))
+        self.url = urlunsplit(self._target._replace(netloc=f"{user}{host}:{port}"))
         self._traps: list[Trap] = []
         self._closing = False
         threading.Thread(target=self._accept, daemon=True).start()
