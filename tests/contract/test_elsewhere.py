@@ -14,7 +14,7 @@ from dutiful.app.transactions import AsyncTransaction, Transaction
 from dutiful.operations import verify
 from dutiful.testing import run_all
 from tests.contract.shops import Shop, add
-from tests.contract.stores import look
+from tests.contract.stores import look, write
 
 
 @pytest.fixture
@@ -53,3 +53,39 @@ def test_an_ending_says_where_its_work_is(shop: Shop, kind: str) -> None:
     engine = shop.app.engine
     assert look(engine, "SELECT reason FROM dutiful.history WHERE id = %s", job) == [("in books",)]
     assert engine.run(verify.check(shop.app.name, full=True)) == []
+
+
+def test_a_duplicate_says_where_its_duty_was_done(shop: Shop) -> None:
+    @shop.app.task(name="credit", once="credit:{order_id}", delivery="exactly_once", database="books")
+    def credit(order_id: int, *, tx: Transaction) -> None:
+        tx.execute(*add(order_id, "work"))
+
+    first = credit.enqueue(7).id
+    assert [outcome.verb for outcome in run_all(shop.app)] == ["complete"]
+    write(shop.app.engine, "DELETE FROM dutiful.duty")  # it was remembered no longer
+    second = credit.enqueue(7).id
+    assert [outcome.verb for outcome in run_all(shop.app)] == ["duplicate"]
+    ending = "SELECT same_as, reason FROM dutiful.history WHERE id = %s"
+    [(same_as, reason)] = look(shop.app.engine, ending, second)
+    assert (str(same_as), reason) == (first, "in books")
+    assert shop.receipts() == [(7, "work")]
+    assert shop.app.engine.run(verify.check(shop.app.name, full=True)) == []
+    assert shop.app.engine.run(verify.elsewhere(shop.app.name)) == {"books": 1}
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_most_once"])
+def test_jobs_of_a_task_that_became_at_least_once_are_no_finding(shop: Shop, delivery: Any) -> None:
+    """They were stored with one promise, and done with another."""
+    before = App(shop.app.name, shop.app.url)
+    before.task(name="credit", delivery=delivery)(lambda: None)
+    before.find_task("credit").enqueue()
+    before.close()
+
+    @shop.app.task(name="credit")
+    def credit() -> None:
+        pass
+
+    assert [outcome.verb for outcome in run_all(shop.app)] == ["complete"]
+    assert shop.app.engine.run(verify.check(shop.app.name, full=True)) == []
+    reasons = look(shop.app.engine, "SELECT reason FROM dutiful.history WHERE delivery = %s", delivery)
+    assert reasons == [("as at_least_once",)]
