@@ -17,7 +17,7 @@ from tests.contract.ways import ACTS, WAYS, Case, running
 from tests.contract.world import JOB_TABLES, OTHER, World
 
 LATER = {
-    "abort", "lapse_in_doubt", "skip", "expire", "confirm", "resume", "refute", "waive", "unwaive",
+    "abort", "skip", "expire", "confirm", "resume", "refute", "waive", "unwaive",
 }  # fmt: skip
 """Verbs of the table that no operation carries out yet."""
 
@@ -32,7 +32,8 @@ NAMED = {
     ("complete", "in_doubt, started"): "report", ("bury", "in_doubt, started"): "report_failed",
     ("report", "running"): "complete", ("report_failed", "running"): "bury",
     ("report", "running, started"): "complete", ("report_failed", "running, started"): "bury",
-    ("lapse", "running, started"): "lapse_in_doubt", ("lapse_last", "running, started"): "lapse_in_doubt",
+    ("lapse_in_doubt", "running"): "lapse", ("lapse", "running, started"): "lapse_in_doubt",
+    ("lapse_last", "running, started"): "lapse_in_doubt",
 }  # fmt: skip
 """What the same act is called when it meets this state: it is tried by that name."""
 
@@ -90,6 +91,9 @@ def written(verb: str, case: Case, before: dict[str, Any]) -> dict[str, Any]:
         case "lapse_last":
             gone = {"place": "dead", "died_at": now, "reason": "poison", "attempt": tried - 1}
             return gone | {"last_token": token, "run_no": before["run_no"], "crashes": 1}
+        case "lapse_in_doubt":
+            cut = {"attempt": tried, "suspect": 0, "crashes": 0, "losses": 0, "ready_seq": None}
+            return back | cut | {"doubt_at": now, "doubt": "the body was cut off: its worker died"}
         case "retry":
             same = {name: before[name] for name in ("run_no", "last_token", "key", "args", "epoch")}
             return same | {"place": "job", "attempt": 0, "crashes": 0, "run_at": now, "token": None}
@@ -104,7 +108,12 @@ def beside(verb: str, case: Case) -> list[str]:
     world, found = case.world, []
     kinds = [row["kind"] for row in world.failures(case.job)]
     expected = {"fail": "ValueError", "bury": "ValueError", "lapse": "WorkerLost", "lapse_last": "WorkerLost"}
-    expected |= {"doubt": "EffectInDoubt", "report": "CutOff", "report_failed": "ValueError"}
+    expected |= {
+        "lapse_in_doubt": "WorkerLost",
+        "doubt": "EffectInDoubt",
+        "report": "CutOff",
+        "report_failed": "ValueError",
+    }
     if verb in expected and kinds[-1:] != [expected[verb]]:
         found.append(f"failures {kinds}")
     if verb in ("retry", "cancel") and world.audits(case.job)[-1:] != [verb]:

@@ -153,6 +153,11 @@ def lapse(case: Case) -> bool:
     return bool(case.world.run(workers.lapse()))
 
 
+def lapse_in_doubt(case: Case) -> bool:
+    case.world.run(workers.bury([case.worker], silent=False))
+    return any(one.doubt for one in case.world.run(workers.lapse()))
+
+
 def lapse_last(case: Case) -> bool:
     return bool(case.world.run(workers.report_dead(case.worker)))
 
@@ -192,6 +197,7 @@ ACTS: dict[str, Callable[[Case], bool]] = {
     "release": settle("release"),
     "lapse": lapse,
     "lapse_last": lapse_last,
+    "lapse_in_doubt": lapse_in_doubt,
     "retry": person(people.retry),
     "cancel": person(people.cancel),
     "prune": prune,

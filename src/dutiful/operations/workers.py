@@ -75,7 +75,7 @@ def unreaped() -> Steps[list[tuple[int, str, str | None]]]:
 
 @operation
 def lapse(recorded: Sequence[int] = (), begun: Sequence[str] = ()) -> Steps[list[Lapsed]]:
-    """Take back what gone workers held.
+    """Take back what gone workers held; what an at_most_once body had begun is in doubt.
 
     ``recorded`` are workers whose record of begun jobs could be read, ``begun`` what stands in them.
     """
@@ -85,9 +85,11 @@ def lapse(recorded: Sequence[int] = (), begun: Sequence[str] = ()) -> Steps[list
 
 
 def _lapse(recorded: Sequence[int], begun: Sequence[str], only: int | None) -> Steps[list[Lapsed]]:
+    cut = yield Call("lapse_started", {"only": only})
     params = {"recorded": as_json(list(recorded)), "begun": as_json(list(begun)), "only": only}
     rows = yield Call("lapse_jobs", params)
-    return [Lapsed(row[0], row[1], bool(row[2]), bool(row[3])) for row in rows]
+    lapsed = [Lapsed(row[0], row[1], bool(row[2]), bool(row[3])) for row in rows]
+    return [Lapsed(row[0], row[1], begun=True, last=False, doubt=True) for row in cut] + lapsed
 
 
 @query

@@ -131,12 +131,13 @@ class Chores:
             for job in lapsed:
                 emit(
                     logger,
-                    logging.ERROR if job.last else logging.WARNING,
+                    logging.ERROR if job.last or job.doubt else logging.WARNING,
                     events.JOB_LAPSED,
                     job_id=job.job_id,
                     run_no=job.run_no,
-                    suspect=job.begun,
+                    suspect=job.begun and not job.doubt,
                     dead=job.last,
+                    in_doubt=job.doubt,
                 )
             if len(lapsed) < 1000:
                 break

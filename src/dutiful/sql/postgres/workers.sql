@@ -37,13 +37,42 @@ UPDATE dutiful.worker AS w
         OR w.id IN (SELECT e.value::bigint FROM jsonb_array_elements_text(:dead::jsonb) AS e(value)))
 RETURNING w.id, w.host, w.file
 
+-- name: lapse_started
+-- Runs of gone workers whose at_most_once body had begun: in doubt, for nobody knows how it ended. No
+-- suspects, and no crash is charged, for they are not run again. Whose death would prove that the body
+-- does nothing any more, the failure keeps. Taken by token, as below.
+WITH held AS MATERIALIZED (
+    SELECT j.id, j.token, j.worker, CASE w.gone_how WHEN 'left' THEN 'its worker stopped'
+           WHEN 'reported' THEN 'its process died' WHEN 'died' THEN 'its worker died'
+           ELSE 'its worker fell silent' END AS why
+      FROM dutiful.job AS j LEFT JOIN dutiful.worker AS w ON w.id = j.worker
+     WHERE j.state = 'running' AND j.started_at IS NOT NULL AND (w.id IS NULL OR w.gone_at IS NOT NULL)
+       AND (:only::bigint IS NULL OR j.worker = :only::bigint)
+     LIMIT 1000
+), lost AS MATERIALIZED (
+    SELECT h.* FROM held AS h JOIN dutiful.job AS j ON j.id = h.id AND j.token = h.token
+       FOR UPDATE OF j SKIP LOCKED
+), moved AS (
+    UPDATE dutiful.job AS j
+       SET state = 'in_doubt', last_token = j.token, token = NULL, worker = NULL, ready_seq = NULL,
+           doubt_at = t.now, doubt = 'the body was cut off: ' || l.why
+      FROM lost AS l, (SELECT :now AS now) AS t
+     WHERE j.id = l.id
+    RETURNING j.id, j.run_no, j.attempt, l.worker, j.doubt, t.now
+), noted AS (
+    INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message)
+    SELECT m.id, m.run_no, m.attempt - 1, m.now, m.worker, 'WorkerLost', m.doubt FROM moved AS m
+)
+SELECT m.id::text, m.run_no FROM moved AS m
+
 -- name: lapse_jobs
 -- Takes back running jobs of workers that are gone or have no row. A lapse in company charges nobody
 -- and makes each begun job a suspect; alone and reported by its parent (or lost too often) it is a
 -- crash, and the last one of the budget makes the job dead; who left took nothing down. :recorded are workers whose record of
 -- begun jobs could be read, :begun the jobs in them: the others of those workers had not begun.
 -- :only is one worker, or null for all. A run is taken back by its token: a row that was lapsed and
--- claimed again while this statement waited for it is another worker's, whom it has not looked at.
+-- claimed again while this statement waited for it is another worker's, whom it has not looked at. Of
+-- at_most_once bodies only what had not begun, as the row says when it is locked.
 WITH held AS MATERIALIZED (
     SELECT j.id, j.token, w.gone_how <> 'left' AND w.alone IS TRUE AS alone, w.gone_how <> 'left' AND
            w.alone IS TRUE AND (w.gone_how = 'reported' OR j.losses >= 10) AS charged,
@@ -52,11 +81,12 @@ WITH held AS MATERIALIZED (
              AND j.id NOT IN (SELECT e.value::uuid FROM jsonb_array_elements_text(:begun::jsonb) AS e(value)),
              false) AS begun
       FROM dutiful.job AS j LEFT JOIN dutiful.worker AS w ON w.id = j.worker
-     WHERE j.state = 'running' AND (w.id IS NULL OR w.gone_at IS NOT NULL)
+     WHERE j.state = 'running' AND j.started_at IS NULL AND (w.id IS NULL OR w.gone_at IS NOT NULL)
        AND (:only::bigint IS NULL OR j.worker = :only::bigint)
      LIMIT 1000
 ), lost AS MATERIALIZED (
-    SELECT h.* FROM held AS h JOIN dutiful.job AS j ON j.id = h.id AND j.token = h.token
+    SELECT h.* FROM held AS h
+      JOIN dutiful.job AS j ON j.id = h.id AND j.token = h.token AND j.started_at IS NULL
        FOR UPDATE OF j SKIP LOCKED
 ), back AS (
     UPDATE dutiful.job AS j

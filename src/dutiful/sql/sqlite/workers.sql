@@ -26,11 +26,34 @@ UPDATE dutiful.worker
    AND ((:silent AND beat_at < :now - lease) OR id IN (SELECT e.value FROM json_each(:dead) AS e))
 RETURNING id, host, file
 
+-- name: lapse_started
+-- Runs of gone workers whose at_most_once body had begun: in doubt, for nobody knows how it ended. No
+-- suspects, and no crash is charged, for they are not run again. Whose death would prove that the body
+-- does nothing any more, the failure keeps.
+CREATE TEMP TABLE IF NOT EXISTS dutiful_cut (id TEXT PRIMARY KEY, run_no, attempt, worker, doubt);
+DELETE FROM temp.dutiful_cut;
+INSERT INTO temp.dutiful_cut
+SELECT j.id, j.run_no, j.attempt - 1, j.worker, 'the body was cut off: '
+       || CASE w.gone_how WHEN 'left' THEN 'its worker stopped' WHEN 'reported' THEN 'its process died'
+          WHEN 'died' THEN 'its worker died' ELSE 'its worker fell silent' END
+  FROM dutiful.job AS j LEFT JOIN dutiful.worker AS w ON w.id = j.worker
+ WHERE j.state = 'running' AND j.started_at IS NOT NULL AND (w.id IS NULL OR w.gone_at IS NOT NULL)
+   AND (:only IS NULL OR j.worker = :only)
+ LIMIT 1000;
+INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message)
+SELECT c.id, c.run_no, c.attempt, :now, c.worker, 'WorkerLost', c.doubt FROM temp.dutiful_cut AS c;
+UPDATE dutiful.job AS j
+   SET state = 'in_doubt', last_token = j.token, token = NULL, worker = NULL, ready_seq = NULL,
+       doubt_at = :now, doubt = c.doubt
+  FROM temp.dutiful_cut AS c WHERE j.id = c.id
+RETURNING id, run_no
+
 -- name: lapse_jobs
 -- Takes back running jobs of workers that are gone or have no row. A lapse in company charges nobody
 -- and makes each begun job a suspect; alone and reported by its parent (or lost too often) it is a
 -- crash, and the last one of the budget makes the job dead; who left took nothing down. :recorded are workers whose record of
--- begun jobs could be read, :begun the jobs in them: the others of those workers had not begun.
+-- begun jobs could be read, :begun the jobs in them: the others of those workers had not begun. Of
+-- at_most_once bodies only what had not begun.
 CREATE TEMP TABLE IF NOT EXISTS dutiful_lost (id TEXT PRIMARY KEY, run_no, attempt, charged, alone, begun, last, place);
 DELETE FROM temp.dutiful_lost;
 INSERT INTO temp.dutiful_lost
@@ -44,7 +67,7 @@ SELECT j.id, j.run_no, j.attempt - 1,
          AND j.crashes + 1 >= j.crashes_max,
        row_number() OVER (ORDER BY j.ready_seq)
   FROM dutiful.job AS j LEFT JOIN dutiful.worker AS w ON w.id = j.worker
- WHERE j.state = 'running' AND (w.id IS NULL OR w.gone_at IS NOT NULL)
+ WHERE j.state = 'running' AND j.started_at IS NULL AND (w.id IS NULL OR w.gone_at IS NOT NULL)
    AND (:only IS NULL OR j.worker = :only)
  LIMIT 1000;
 UPDATE dutiful.ready_seq SET last_value = last_value + (SELECT count(*) FROM temp.dutiful_lost);
