@@ -192,3 +192,32 @@ def test_a_duty_that_is_done_is_done_again_only_with_a_reason(shop: Shop) -> Non
     assert again != id
     [note] = shop("job", "show", again, "--json").document["audit"]
     assert note["verb"] == "again" and note["reason"] == "the customer asked"
+
+
+def test_a_jobs_effects_are_shown(shop: Shop) -> None:
+    from dutiful import Run
+
+    @shop.app.task(name="pay", once="pay:{n}", retry=0)
+    def pay(n: int, *, run: Run = Run.given) -> None:
+        run.effect("charge", do=lambda key: {"id": "ch_1"}, remembered="24h")
+        run.effect("receipt", do=lambda key: 1 / n, remembered="24h")
+
+    id = pay.enqueue(0).id
+    shop.run_all()
+    page = shop("job", "show", id)
+    assert page.code == 0
+    lines = page.out[page.out.index("effects") :].splitlines()
+    assert lines[1].startswith("  charge  done by run 1, ") and lines[1].endswith("(1 call)")
+    assert lines[2].strip().startswith("key ") and lines[3].strip() == '{"id":"ch_1"}'
+    assert lines[4].startswith("  receipt  open: run 1 called at ") and "may be sent again until" in lines[4]
+    assert lines[6].strip() == "ZeroDivisionError: division by zero"
+
+    one, two = shop("job", "show", id, "--json").document["effects"]
+    assert (one["name"], one["state"], one["settled_by"], one["result"]) == (
+        "charge",
+        "done",
+        "run",
+        {"id": "ch_1"},
+    )
+    assert (two["state"], two["calls"], two["remembered_s"], two["margin_s"]) == ("intended", 1, 86400, 8640)
+    assert shop("job", "show", shop.enqueue("charge", "order_id=1"), "--json").document["effects"] == []

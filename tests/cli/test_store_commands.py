@@ -236,10 +236,10 @@ def test_every_command_has_one_document_with_its_schema(shop: Shop) -> None:
             {"id", "duplicate", "app", "task", "queue", "state", "key"},
         ),
         ("job", "list"): ("job.list/1", {"app", "jobs", "next"}),
-        ("job", "show", id): ("job.show/1", {"job", "failures", "audit"}),
+        ("job", "show", id): ("job.show/1", {"job", "failures", "effects", "audit"}),
         ("job", "why", id): ("job.why/1", {"id", "cause", "sentence", "details", "due_at"}),
         ("dead", "list"): ("dead.list/1", {"app", "jobs", "next"}),
-        ("dead", "show", dead): ("job.show/1", {"job", "failures", "audit"}),
+        ("dead", "show", dead): ("job.show/1", {"job", "failures", "effects", "audit"}),
         ("dead", "retry", dead): (
             "dead.retry/1",
             {"dry_run", "matched", "retried", "left", "refused", "stopped"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..operations.effects import EffectView
 from ..operations.inspect import FailureView, JobLine, JobView, QueueView
 from ..operations.why import shown_state
 from .printing import raw
@@ -74,6 +75,28 @@ def of_failure(failure: FailureView) -> dict[str, Any]:
         "kind": failure.kind,
         "message": failure.message,
         "traceback": failure.traceback,
+    }
+
+
+def of_effect(effect: EffectView) -> dict[str, Any]:
+    """One call to the world outside; ``settled_by`` is "run", "lookup", or who said so."""
+    return {
+        "name": effect.name,
+        "key": effect.key,
+        "state": effect.state,
+        "job_id": effect.job_id,
+        "run_no": effect.run_no,
+        "calls": effect.tries,
+        "calls_open": effect.calls_open,
+        "asked_at": iso(effect.asked_at_us),
+        "sent_at": iso(effect.sent_at_us),
+        "came_back_at": iso(effect.ended_at_us),
+        "settled_at": iso(effect.settled_at_us),
+        "settled_by": effect.settled_by,
+        "remembered_s": None if effect.remembered_us is None else effect.remembered_us / 1e6,
+        "margin_s": effect.margin_us / 1e6,
+        "error": effect.error,
+        "result": raw(effect.result),
     }
 
 

@@ -164,6 +164,61 @@ $ dutiful job why ID                       # is a worker there that would run it
 $ dutiful job show ID                      # what its runs died of
 $ dutiful dead retry ID                    # when the cause is mended
 """,
+    "DE405": """
+@app.task(delivery="exactly_once")
+def charge(order_id: int, *, run: dutiful.Run = dutiful.Run.given) -> None:
+    paid = run.effect("pay", do=pay)       # first: it must be written down by itself before the call
+    with run.transaction() as tx:          # within, run.effect is DE405
+        tx.execute("UPDATE orders SET paid = :id WHERE id = :order", {"id": paid["id"], "order": order_id})
+""",
+    "DE406": """
+try:
+    tx.execute("INSERT INTO payment VALUES (:id)", {"id": 7})
+except Exception:
+    tx.connection.rollback()               # and then a return: DE406. Let the error go on instead
+""",
+    "DE407": """
+tx.execute("UPDATE account SET cents = 0")
+tx.connection.commit()                     # DE407: dutiful commits when the body returns
+""",
+    "DE408": """
+@app.task(delivery="exactly_once")         # without this, run.transaction() is DE408
+def credit(n: int, *, run: dutiful.Run = dutiful.Run.given) -> None:
+    with run.transaction() as tx: ...
+""",
+    "DE409": """
+def pay(key: str) -> dict:                 # do= of run.effect(…)
+    answer = client.post("/charges", json=order, headers={"Idempotency-Key": key})
+    if answer.status_code == 402:
+        raise dutiful.EffectRefused("card declined")       # DE409: surely not applied; may be tried again
+    return answer.json()
+""",
+    "DE410": """
+run.effect("pay", do=pay, remembered="24h")                # DE410: sent again, same key, for so long
+run.effect("pay", do=pay, lookup=find_charge)              # or looked up
+""",
+    "DE411": """
+run.effect("pay", do=pay, request={"order": 7, "cents": 1000}, remembered="24h")   # its answer was lost
+run.effect("pay", do=pay, request={"order": 7, "cents": 1500}, remembered="24h")   # DE411: which one is it?
+""",
+    "DE412": """
+run.effect("pay", do=http.call(client, "POST", url), remembered="24h")   # DE412: no connection; try again
+""",
+    "DE413": """
+run.effect("pay", do=pay, remembered="5m")                 # DE413: the margin is 5m: never to be used
+run.effect("pay", do=pay, remembered="5m", margin="1m")    # above the call's time-out and the worst pause
+""",
+    "DE414": """
+run.effect("export", do=lambda key: bucket.put(key, file))        # DE414: done, but what it gave is no JSON
+run.effect("export", do=lambda key: bucket.put(key, file).etag)   # give what is small and plain
+""",
+    "DE415": """
+def find_charge(key: str) -> dict | None:  # lookup= of run.effect(…): the result, None for "surely not"
+    answer = client.get(f"/charges/{key}")
+    if answer.status_code >= 500:
+        raise dutiful.Unsure("the provider is down")       # DE415: the job is in doubt
+    return answer.json() if answer.status_code == 200 else None
+""",
     "DE500": """
 A person's verb was refused, and nothing changed: see the codes DE501 to DE503.
 """,
@@ -177,6 +232,9 @@ $ dutiful job show ID                      # what became of it meanwhile
     "DE503": """
 $ dutiful dead retry ID                    # DE503: job OTHER has the same once= key and is in its place
 $ dutiful job show OTHER                   # if it does the work, there is nothing to retry
+""",
+    "DE504": """
+$ dutiful job show ID                      # DE504: its old run may still be at work; who has it, since when?
 """,
     "DE600": """
 Something about a key of dutiful.once or its block: see the codes DE601 to DE603.

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 
 from ..model.spans import span
-from ..operations import audit, inspect
+from ..operations import audit, effects, inspect
+from ..operations.effects import EffectView
 from ..operations.inspect import FailureView, JobView
 from ..operations.why import REASONS, shown_state
-from .documents import of_failure, of_job
+from .documents import of_effect, of_failure, of_job
 from .printing import Printer
 from .reach import Reach
 from .times import iso
@@ -24,9 +25,11 @@ def show_job(printer: Printer, store: Reach, job_id: str, *, all_tracebacks: boo
     job = store.run(inspect.job(store.name, job_id))
     failures = store.run(inspect.failures(job_id))
     notes = store.run(audit.of(job_id))
+    called = store.run(effects.of_duty(store.name, job.task, job.key if job.key is not None else job.id))
     if printer.json:
         people = [{**note, "at": iso(_int(note["at"]))} for note in notes]
         fields = {"job": of_job(job), "failures": [of_failure(one) for one in failures], "audit": people}
+        fields["effects"] = [of_effect(one) for one in called]
         printer.document("job.show/1", fields)
         return job
     _head(printer, job)
@@ -35,6 +38,8 @@ def show_job(printer: Printer, store: Reach, job_id: str, *, all_tracebacks: boo
     if job.result is not None:
         printer.put("result")
         printer.block(_pretty(job.result), indent="  ")
+    if called:
+        _effects(printer, job, called)
     if failures:
         _runs(printer, job, failures, all_tracebacks)
     if notes:
@@ -83,6 +88,28 @@ def _took(job: JobView) -> str:
     if job.state != "done" or job.claimed_at_us is None or job.ended_at_us is None:
         return ""
     return span(job.ended_at_us - job.claimed_at_us)
+
+
+def _effects(printer: Printer, job: JobView, called: list[EffectView]) -> None:
+    printer.put("effects")
+    for effect in called:
+        printer.put(f"  {effect.name}  {_became(printer, effect, job.now_us)}")
+        printer.block(f"key {effect.key}")
+        if effect.error:
+            printer.block(effect.error)
+        if effect.result is not None:
+            printer.block(_pretty(effect.result))
+
+
+def _became(printer: Printer, effect: EffectView, now_us: int) -> str:
+    calls = "1 call" if effect.tries == 1 else f"{effect.tries} calls"
+    if effect.state == "intended":
+        until_us = effect.asked_at_us + (effect.remembered_us or 0) - effect.margin_us
+        may = "" if effect.remembered_us is None else f"; may be sent again until {printer.clock(until_us)}"
+        sent = printer.when(effect.sent_at_us, now_us)
+        return f"open: run {effect.run_no} called at {sent}, outcome unknown ({calls}){may}"
+    by = f"run {effect.run_no}" if effect.settled_by == "run" else effect.settled_by or "nobody"
+    return f"{effect.state} by {by}, {printer.when(effect.settled_at_us, now_us)} ({calls})"
 
 
 def _runs(printer: Printer, job: JobView, failures: list[FailureView], all_tracebacks: bool) -> None:
