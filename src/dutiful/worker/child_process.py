@@ -210,6 +210,7 @@ def main(argv: list[str]) -> None:
                 ending = carry_out(app, task, lease, run)
             _write(outward, msgspec.msgpack.encode(ending))
         _call(loop, app.stoppers)
+        loop.leave(app)
 
 
 class Looped(contextlib.ExitStack):
@@ -225,6 +226,11 @@ class Looped(contextlib.ExitStack):
             self._runner = self.enter_context(asyncio.Runner())
         result: T = self._runner.run(coroutine)
         return result
+
+    def leave(self, app: App) -> None:
+        """Close the app's connections that are this loop's."""
+        if self._runner is not None:
+            self.run(app.leave_loop())
 
 
 async def _to_its_end(body: Awaitable[Ending], task: Task[..., Any], lease: Lease) -> Ending:
