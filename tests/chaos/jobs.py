@@ -106,11 +106,11 @@ def without_fences() -> None:
 
 PLANTS: dict[str, dict[str, list[tuple[str, str]]]] = {
     "postgres": {
-        "begin_work": [("VALUES (:app, :task, :key,", "VALUES (:app, :task, :token,")],
+        "begin_work": [("VALUES (:app, :task, :key,", "VALUES (:app, :task, :token::text,")],
         "finish_work": [
             ("WHERE j.id = :id::uuid AND j.token = :token::uuid", "WHERE j.id = :id::uuid"),
-            ("AND g.key = :key", "AND g.key = :token"),
-            ("|| ' ' || k.token, true)\n  FROM kept AS k", "|| ' ' || :token, true)"),
+            ("AND g.key = :key", "AND g.key = :token::text"),
+            ("|| ' ' || k.token, true)\n  FROM kept AS k", "|| ' ' || :token::text, true)"),
         ],
     },
     "sqlite": {
