@@ -23,7 +23,7 @@ import psycopg
 from dutiful.engines.postgres import PostgresEngine
 from dutiful.model.ids import make_id
 from dutiful.model.jobs import Ending, Lane, NewJob, NewWorker
-from dutiful.model.marks import AGAIN_S, AGAIN_SHARE, Marks
+from dutiful.model.marks import AGAIN_S, Marks
 from dutiful.operations import claims, enqueue, lanes, settle, workers
 
 APP = "overtaking"
@@ -69,7 +69,7 @@ class Figures:
     commit and ended before their own claim began. ``by_visible``: by how many at most, counting the
     claims that asked for them; ``by_passed``: counting those that began behind them, because their
     transaction had been open while others were claimed; ``passed_s``: how long that lasted at most.
-    ``look_s``: how long it may last: until the next second look.
+    ``look_s``: how long that may be: the longest time between two rounds of second looks.
     """
 
     jobs: int
@@ -103,6 +103,7 @@ class Race:
         self.marks: list[Marks] = []
         self.order: list[int] = []
         self.left = jobs
+        self.look_s = AGAIN_S
         self.failed: list[BaseException] = []
         self._lock = threading.Lock()
 
@@ -139,7 +140,9 @@ class Race:
         last = time.monotonic()
         while self.left and time.monotonic() - last < IDLE_MAX_S:
             began = time.monotonic()
+            earlier = marks._round_at or began
             asked = marks.lanes(self.order, began)
+            self.look_s = max(self.look_s, marks._round_at - earlier)
             reply = self.engine.run(claims.claim(worker, asked, KNOWN, self.batch))
             ended = time.monotonic()
             marks.claimed(asked, reply.leases, self.batch, reply.horizon, ended, ended - began)
@@ -253,7 +256,7 @@ class Race:
             by_visible=by_visible,
             by_passed=by_passed,
             passed_s=round(passed_s, 3),
-            look_s=round(max(AGAIN_S, AGAIN_SHARE * longest), 3),
+            look_s=round(self.look_s, 3),
             claims=len(self.taken),
             longest_claim_s=round(longest, 3),
             seconds=round(seconds, 1),

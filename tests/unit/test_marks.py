@@ -111,14 +111,35 @@ def test_d_a_second_look_that_comes_back_full_goes_on_until_the_mark() -> None:
     assert marks.values == {1: 30}
 
 
-def test_d_a_second_look_takes_little_of_the_time() -> None:
-    marks = Marks()
-    claim(marks, 0.0, 20)
-    claim(marks, 1.0, 20, (1, 15))
-    claim(marks, 2.0, 20, took=0.5)  # it was slow
-    assert marks.lanes([1], 2.0 + AGAIN_SHARE * 0.5 - 0.01) == [Lane(1, 15)]
-    claim(marks, 2.1, 20, took=0.0)  # quick, but from the mark: says nothing of the look
-    assert marks.lanes([1], 2.0 + AGAIN_SHARE * 0.5 - 0.01) == [Lane(1, 15)]
+def looks(took_s: Callable[[bool], float], seconds: float = 60.0) -> tuple[float, float]:
+    """Of a worker whose claims take so long: the second looks' share of its time, their longest pause."""
+    marks, now, last, extra, pause = Marks({1: 1, 2: 1}), 0.0, 0.0, 0.0, 0.0
+    while now < seconds:
+        asked = marks.lanes((1, 2), now)
+        looked = bool(marks._looked)
+        took = took_s(looked)
+        if looked:
+            extra += took - took_s(False)
+            pause, last = max(pause, now - last), now
+        now += took + 0.001
+        marks.claimed(asked, [], LIMIT, 100, now, took)
+    return extra / seconds, max(pause, now - last)
+
+
+@pytest.mark.parametrize("look_s", [0.005, 0.03, 0.3])
+def test_d_second_looks_take_little_of_the_time(look_s: float) -> None:
+    share, pause = looks(lambda looked: look_s if looked else 0.002)
+    assert share <= 1.5 / AGAIN_SHARE
+    assert pause <= 1.5 * max(AGAIN_S, AGAIN_SHARE * look_s)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_d_a_busy_machine_does_not_put_second_looks_off(seed: int) -> None:
+    """All claims are slow and uneven there, and looks no slower than others: a look comes soon."""
+    chance = random.Random(seed)
+    share, pause = looks(lambda looked: chance.expovariate(1 / 0.03) + 0.004 * looked)
+    assert pause <= 10 * AGAIN_S  # ten times one slow claim would be 2 s and more
+    assert share <= 1.5 / AGAIN_SHARE
 
 
 def test_d_an_empty_lane_moves_to_the_number_of_5_s_ago() -> None:

@@ -6,10 +6,10 @@ The rules, each found by a prototype that broke without it:
 
 (b) one mark per lane; (c) a mark moves only to rows whose number is at most the sequence's value read
 by an *earlier* statement (a row looked at again after a lock may carry a newer one, and a mark set to
-that would jump over all between); (d) a lane that came back short is claimed again, at most every
-100 ms, from the sequence's value of 5 s ago, so that an enqueue whose transaction lasted less is not
-missed, and an empty one moves its mark there; (f) a sequence lower than last seen (a restore, a
-failover) sets all marks to 0.
+that would jump over all between); (d) lanes that came back short are claimed again, in rounds that
+begin at most every 100 ms, from the sequence's value of 5 s ago, so that an enqueue whose transaction
+lasted less is not missed, and an empty one moves its mark there; (f) a sequence lower than last seen
+(a restore, a failover) sets all marks to 0.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from .jobs import Lane, Lease
 BEHIND_S = 5.0
 AGAIN_S = 0.1
 AGAIN_SHARE = 10
-"""A second look may take at most one part in so many of the worker's time."""
+"""Second looks take at most one part in so many of the time, beside what claims take anyway."""
+SMOOTH = 4
+"""A measured time counts for one part in so many: on a busy machine one slow claim says little."""
 
 
 class Marks:
@@ -31,8 +33,12 @@ class Marks:
     def __init__(self, start: Mapping[int, int] | None = None) -> None:
         self._marks: dict[int, int] = dict(start or {})
         self._first = dict(self._marks)
-        self._again_at: dict[int, float] = {}
         self._short: set[int] = set()
+        self._seen: set[int] = set()
+        self._round_at = 0.0
+        self._round_s = 0.0
+        self._extra_s = 0.0
+        self._usual_s = 0.0
         self._samples: deque[tuple[float, int]] = deque()
         self._horizon = 0
         self._looked: frozenset[int] = frozenset()
@@ -40,11 +46,12 @@ class Marks:
     def lanes(self, ids: Iterable[int], now: float) -> list[Lane]:
         """Where to claim now, in the order given."""
         old = self._old(now)
+        self._next_round(now)
         asked = []
         looked = set()
         for lane in ids:
             mark = self._marks.get(lane, 0)
-            if lane in self._short and now >= self._again_at.get(lane, 0.0):
+            if lane in self._short and lane not in self._seen:
                 mark = min(mark, max(old, self._first.get(lane, 0)))
                 looked.add(lane)
             asked.append(Lane(lane, mark))
@@ -81,6 +88,7 @@ class Marks:
         full_from = len(asked)
         if count >= limit:  # the last lane that gave something may have more, those behind were not asked
             full_from = max(at for at, lane in enumerate(asked) if lane.id in best)
+        self._measure(took_s)
         old = self._old(now)
         for at, lane in enumerate(asked):
             mark = self._marks.get(lane.id, 0)
@@ -88,7 +96,7 @@ class Marks:
             if at < full_from:
                 self._short.add(lane.id)
                 if lane.id in self._looked:
-                    self._again_at[lane.id] = now + max(AGAIN_S, AGAIN_SHARE * took_s)
+                    self._seen.add(lane.id)
                 if lane.id not in best:
                     mark = max(mark, old)
             elif at == full_from and last[lane.id] > self._marks.get(lane.id, 0):
@@ -96,6 +104,20 @@ class Marks:
             self._marks[lane.id] = mark
         if not self._samples or now - self._samples[-1][0] >= AGAIN_S:
             self._samples.append((now, horizon))
+
+    def _next_round(self, now: float) -> None:
+        """If it is time: each lane that is short may be looked at once more. What it costs sets the pace."""
+        round_s = self._round_s + (self._extra_s - self._round_s) / SMOOTH
+        if now >= self._round_at + max(AGAIN_S, AGAIN_SHARE * round_s):
+            self._round_at, self._round_s, self._extra_s = now, round_s, 0.0
+            self._seen.clear()
+
+    def _measure(self, took_s: float) -> None:
+        """Learn what a claim takes usually, and what this round's second looks took beside that."""
+        if self._looked:
+            self._extra_s += took_s - self._usual_s
+        if not self._looked or took_s < self._usual_s:
+            self._usual_s += (took_s - self._usual_s) / SMOOTH
 
     def _old(self, now: float) -> int:
         """The sequence's value of ``BEHIND_S`` ago; 0 while that is not known."""
