@@ -40,8 +40,8 @@ class Seen:
 
     rows: Rows = field(default_factory=dict)
     problems: tuple[str, ...] = ()
-    anew: bool = False
-    """There was no store, so a new one was made."""
+    made_at: int = 0
+    """When the store was made; another time than in the history: it was made anew, for there was none."""
 
 
 @dataclass(slots=True)
@@ -50,6 +50,7 @@ class History:
 
     mode: Mode
     steps: list[Step] = field(default_factory=list)
+    made_at: int = 0
     syncs: list[int] = field(default_factory=list)
     """After how many events the log was synced."""
 
@@ -84,7 +85,7 @@ class History:
             return list(seen.problems), 0
         least_made = self.least(events) >= 0
         least, most = max(0, self.least(events)), max(0, self.most(events))
-        if seen.anew and least_made:
+        if seen.made_at != self.made_at and least_made:
             return ["lost: the store itself had to be there"], 0
         matching = [number for number, step in enumerate(self.steps) if step.after == seen.rows]
         if not matching:

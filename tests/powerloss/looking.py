@@ -8,7 +8,6 @@ import apsw
 
 from dutiful.engines.sqlite import SqliteEngine
 from dutiful.engines.sqlite_drivers import Connection
-from dutiful.engines.sqlite_schema import version
 from dutiful.model.errors import DutifulError
 from dutiful.operations import verify
 from tests.powerloss.disk import Image
@@ -30,6 +29,12 @@ def all_rows(connection: Connection) -> Rows:
     return {name: connection.execute(LEFT_OUT.get(name, f'SELECT * FROM main."{name}"')) for (name,) in names}
 
 
+def made_at(connection: Connection) -> int:
+    """When the store was made: tells it from one that was made anew."""
+    [(at,)] = connection.execute("SELECT min(applied_at) FROM main.dutiful_version")
+    return int(at)
+
+
 def writer(engine: SqliteEngine) -> Connection:
     """The connection that the engine writes with."""
     engine.check_schema()
@@ -43,20 +48,15 @@ def look(image: Image, folder: Path) -> Seen:
         (folder / name).write_bytes(content)
     # No power is lost while we look, so nothing need be synced.
     engine = SqliteEngine(str(folder / FILE), driver="apsw", synchronous="off")
-    first: Connection | None = None
     try:
-        first = engine._connect()
-        anew = version(first) is None
         connection = writer(engine)
         problems = [f"integrity: {row[0]}" for row in connection.execute("PRAGMA integrity_check")]
         if problems == ["integrity: ok"]:
             problems = [f"verify: {found}" for found in engine.run(verify.check(None, full=True))]
-        return Seen(all_rows(connection), tuple(problems), anew)
+        return Seen(all_rows(connection), tuple(problems), made_at(connection))
     except (apsw.Error, DutifulError) as error:
         return Seen(problems=(f"unreadable: {type(error).__name__}: {error}",))
     finally:
-        if first is not None:
-            first.close()
         engine.close()
         for path in folder.iterdir():
             path.unlink()

@@ -20,13 +20,13 @@ from dutiful.engines.checkpoints import Checkpointer
 from dutiful.engines.sqlite import SqliteEngine
 from dutiful.model.errors import StateError
 from dutiful.model.jobs import Lane, Lease
-from dutiful.operations import claims, enqueue, lanes, people, retention, settle, workers, works
+from dutiful.operations import claims, enqueue, lanes, people, retention, settle, starts, workers, works
 from dutiful.operations.plan import Operation
 from tests.contract.stores import APP, SECOND, new
 from tests.contract.world import DAY, KNOWN, World, ending
 from tests.powerloss.disk import Event
 from tests.powerloss.history import History, Mode, Step
-from tests.powerloss.looking import FILE, all_rows, writer
+from tests.powerloss.looking import FILE, all_rows, made_at, writer
 from tests.powerloss.recording import Recording, recording
 
 CHECKPOINTS = ("PASSIVE", "FULL", "RESTART", "TRUNCATE")
@@ -62,17 +62,18 @@ class Teller(World):
         self.clock.advance(MOMENT)
         begun = len(self.layer.events)
         result = super().run(operation)
-        self.told(operation.name, begun)
+        self.told(operation.name, begun, result == starts.Start("stored"))
         return result
 
-    def told(self, name: str, begun: int) -> None:
+    def told(self, name: str, begun: int, durable: bool = False) -> None:
         at = len(self.layer.events)
-        self.history.steps.append(Step(name, begun, at, all_rows(writer(self.store))))
+        self.history.steps.append(Step(name, begun, at, all_rows(writer(self.store)), durable))
 
     def make(self) -> None:
         """The first step: the store is made."""
         self.store.migrate()
         self.told("migrate", 0)
+        self.history.made_at = made_at(writer(self.store))
         begun = len(self.layer.events)
         self.sql("CREATE TABLE receipts (job_id text NOT NULL)")
         self.told("a table of the user's", begun)
@@ -123,6 +124,14 @@ class Teller(World):
         finally:
             work.rollback()
         self.told("work", begun)
+
+    def start(self) -> None:
+        """An at_most_once run: its start outlasts everything, also where other commits need not."""
+        self.enqueue(f"s{self.chance.randrange(10**9)}", delivery="at_most_once", queue="starts")
+        [lease] = self.claim(self._worker(), 1, "starts")
+        begun = self.run(starts.start(APP, lease)).what == "stored"
+        if begun and self.chance.random() < 0.7:
+            self.end(lease, self.chance.choice(("complete", "bury")))
 
     def end_some(self) -> None:
         """Endings of several kinds in one batch."""
@@ -243,7 +252,7 @@ class Teller(World):
 
 
 WRITES = (
-    *("register", "enqueue_one", "enqueue_many", "declare", "take", "end_one", "end_some", "work", "end_one"),
+    *("register", "enqueue_one", "enqueue_many", "declare", "take", "end_one", "end_some", "work", "start"),
     *(
         "beat",
         "cancel",

@@ -140,6 +140,22 @@ class Hasty(OwnTransaction):
             super().commit()
 
 
+class Everyday(OwnTransaction):
+    """Stores a start as if it were any other commit."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._usual = None
+
+
+def test_a_start_that_is_stored_like_all_else_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "OwnTransaction", Everyday)
+    said = found(tmp_path, "normal", words=("register", "start", "start"))
+    assert "lost: " in said and "start had to be there" in said
+
+
 @both_modes
 def test_an_operation_in_two_transactions_is_noticed(
     tmp_path: Path, mode: Mode, monkeypatch: pytest.MonkeyPatch
@@ -282,6 +298,6 @@ def test_each_way_to_be_wrong_is_named() -> None:
     assert "no prefix" in normal.judge(Seen(rows("b")), 35)[0][0]  # b without a
     assert "no prefix" in normal.judge(Seen(rows("a", "c")), 40)[0][0]  # a hole
     assert "ahead" in normal.judge(Seen(rows("a", "b", "c")), 30)[0][0]
-    assert "the store itself" in full.judge(Seen(rows(), anew=True), 12)[0][0]
-    assert full.judge(Seen(rows(), anew=True), 5) == ([], 0)
+    assert "the store itself" in full.judge(Seen(rows(), made_at=1), 12)[0][0]
+    assert full.judge(Seen(rows(), made_at=1), 5) == ([], 0)
     assert full.judge(Seen(problems=("unreadable: no",)), 35)[0] == ["unreadable: no"]

@@ -31,12 +31,12 @@ def looked_at(tmp_path: Path) -> Path:
     return tmp_path / "looked_at"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("mode", "own_checkpoints"), [("full", False), ("normal", True)])
 def test_a_power_loss_leaves_a_prefix(
     mode: Mode, own_checkpoints: bool, store: Path, looked_at: Path
 ) -> None:
-    told = tell(1, mode, store, words=32, own_checkpoints=own_checkpoints)
+    told = tell(1, mode, store, words=22, own_checkpoints=own_checkpoints)
     tally = lose_power(told, looked_at, seed=1)
     print(tally.words())
     assert [str(loss) for loss in tally.found[:5]] == []
