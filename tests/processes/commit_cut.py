@@ -182,6 +182,9 @@ def main() -> None:
         try:
             count = cut(till, times=options.times, seed=options.seed, hold_s=(0.05, 0.3, 1.0, 3.0))
             till.verified()
+        except AssertionError:
+            print(till.output()[-4000:])
+            raise
         finally:
             till.close()
     print(f"seed {options.seed}: {count}")
