@@ -36,8 +36,9 @@ from tests.contract.ledger_stores import (
     shared_ledger_url,
     sqlite_ledger_url,
 )
+from tests.contract.stores import write
 from tests.contract.test_bound import _autocommitting
-from tests.contract.turn_callers import Caller, Execute, keys, order_7, orders, place
+from tests.contract.turn_callers import Caller, Execute, keys, order_7, orders, place, seen
 
 __all__ = [
     "apsw_ledger_url",
@@ -88,8 +89,10 @@ def test_a_rolled_back_key_is_not_used_up(caller: Placed) -> None:
 
 
 def test_a_block_that_raises_leaves_nothing_though_the_caller_commits(caller: Placed) -> None:
-    url, me = caller
+    check_a_failed_block(*caller)
 
+
+def check_a_failed_block(url: str, me: Caller) -> None:
     async def fails(turn: Turn, sql: Execute) -> None:
         await order_7(turn, sql)
         raise Planted
@@ -279,6 +282,40 @@ def test_a_result_that_cannot_be_kept_takes_the_key_back(ledger_url: str, result
         me.close()
 
 
+def test_a_result_that_the_database_refuses_takes_all_back(ledger_url: str) -> None:
+    for lender in some(ledger_url):
+        me = Caller(lender)
+        check_a_refused_result(ledger_url, me)
+        me.close()
+
+
+def check_a_refused_result(url: str, me: Caller) -> None:
+    """The last statement of the block fails: it is part of the block."""
+    with seen(url) as engine:
+        if engine.name == "postgres":
+            planted = ["ALTER TABLE dutiful.ledger ADD CONSTRAINT planted CHECK (length(result) < 9)"]
+            cleared = ["ALTER TABLE dutiful.ledger DROP CONSTRAINT planted"]
+        else:
+            refuse = "BEGIN SELECT RAISE(ABORT, 'planted'); END"
+            planted = [f"CREATE TRIGGER planted BEFORE UPDATE ON dutiful_ledger {refuse}"]
+            cleared = ["DROP TRIGGER planted"]
+        for sql in planted:
+            write(engine, sql)
+        try:
+            me.begin()
+            me.execute("INSERT INTO orders VALUES (1)")
+            with pytest.raises(Exception, match="planted"):
+                me.once("k", order_7)
+            me.commit()
+            assert keys(url) == [] and orders(url) == [1]
+        finally:
+            if getattr(me.lender.lent, "in_transaction", True):
+                me.rollback()
+            for sql in cleared:
+                write(engine, sql)
+            write(engine, "DELETE FROM orders")
+
+
 def test_a_result_is_the_first_callers_and_set_in_its_block(ledger_url: str) -> None:
     me = Caller(next(some(ledger_url)))
     me.begin()
@@ -334,8 +371,11 @@ def test_what_cannot_be_a_key_or_a_request_is_refused(key: Any, options: dict[st
 
 @pytest.mark.parametrize("how", ["commit", "rollback"])
 def test_a_block_that_ends_the_transaction_is_noticed(caller: Placed, how: str) -> None:
+    check_an_ended_block(*caller, how)
+
+
+def check_an_ended_block(url: str, me: Caller, how: str) -> None:
     """What it committed stays, with its key; what it rolled back is gone. The result is kept in neither."""
-    url, me = caller
     django = hasattr(me.lender.lent, "vendor")
 
     async def ends(turn: Turn, sql: Execute) -> None:
