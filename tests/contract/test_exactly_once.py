@@ -14,6 +14,7 @@ from dutiful.app.transactions import AsyncTransaction, Transaction
 from dutiful.model.errors import InvalidTask, JobNotFound
 from dutiful.model.jobs import Ending, Lane, Lease, NewWorker
 from dutiful.operations import claims, lanes, people, settle, verify, workers
+from dutiful.operations.plan import Step
 from dutiful.testing import Outcome, run_all
 from dutiful.worker.run import acarry_out, carry_out, run_of
 from tests.contract.shops import TABLE, Shop, add
@@ -326,3 +327,38 @@ def test_a_declaration_that_cannot_work_is_refused(rows_url: str, wrong: str) ->
 
             @app.task(delivery="exactly_once", database="shpo")
             def four(*, tx: Transaction) -> None: ...
+
+
+class Cut(Exception):
+    """Raised after a statement of ours, as if the power went."""
+
+
+def test_cut_after_any_statement_of_ours_nothing_is_kept(shop: Shop, kind: str) -> None:
+    """The transaction's own statements, one after the other: begin, and complete."""
+    task = credit(shop, kind, retry=1000)
+    for after in range(1, 5):
+        handle = task.enqueue(after)
+        [lease] = claimed(shop)
+        seen: list[Step] = []
+
+        def cut(step: Step, after: int = after, seen: list[Step] = seen) -> None:
+            seen.append(step)
+            if len(seen) == after:
+                raise Cut
+
+        shop.engine.observe = cut  # type: ignore[attr-defined]
+        try:
+            ending = carried(shop.app, lease)
+        finally:
+            shop.engine.observe = None  # type: ignore[attr-defined]
+        if len(seen) < after:
+            assert ending.verb == "committed"
+            assert [step.name for step in seen] == ["begin_work", "finish_work"]
+            break
+        assert ending.verb == "fail"
+        assert (shop.receipts(), shop.works()) == ([], 0)
+        shop.app.engine.run(settle.settle([ending], 1))
+        assert handle.job().state == "ready"
+    else:
+        raise AssertionError("never whole")
+    assert shop.receipts() == [(after, "work")]

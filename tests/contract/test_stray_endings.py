@@ -206,7 +206,7 @@ class TestEachNetAlone:
     def test_the_trigger_holds_without_the_others(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
         if shop.engine.name == "sqlite":
             pytest.skip("PostgreSQL's")
-        monkeypatch.setattr("dutiful.engines.work_postgres.refuse_ending", lambda sql: None)
+        monkeypatch.setattr("dutiful.engines.work_pools.refuse_ending", lambda sql: None)
         body(shop, text("COMMIT"), swallow=False).enqueue()
         [outcome] = run_all(shop.app)
         assert (outcome.verb, outcome.kind) == ("bury", "WorkNotFinished")
@@ -218,7 +218,7 @@ class TestEachNetAlone:
         """A planted bug: no trigger and no refusal, and a stray COMMIT keeps the work of a failed run."""
         if shop.engine.name == "sqlite":
             pytest.skip("PostgreSQL's")
-        monkeypatch.setattr("dutiful.engines.work_postgres.refuse_ending", lambda sql: None)
+        monkeypatch.setattr("dutiful.engines.work_pools.refuse_ending", lambda sql: None)
         shop.sql("ALTER TABLE dutiful.ledger DISABLE TRIGGER ledger_settled")
         try:
             body(shop, text("COMMIT"), swallow=False).enqueue()

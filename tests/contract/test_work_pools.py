@@ -11,9 +11,9 @@ from typing import Any
 import psycopg_pool
 import pytest
 
-from dutiful.engines import work_postgres
+from dutiful.engines import work_pools
 from dutiful.engines.postgres import PostgresEngine
-from dutiful.engines.work_postgres import WorkPools
+from dutiful.engines.work_pools import WorkPools
 
 AT_ONCE = 4
 
@@ -37,7 +37,7 @@ def test_threads_that_ask_at_once_share_one_pool(
             super().__init__(*args, **kwargs)
             threading.Event().wait(0.05)  # long enough for another thread to find no pool yet
 
-    monkeypatch.setattr(work_postgres, "ConnectionPool", Slow)
+    monkeypatch.setattr(work_pools, "ConnectionPool", Slow)
     pools = WorkPools(engine)
 
     def take_and_give_back() -> None:

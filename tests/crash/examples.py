@@ -32,6 +32,7 @@ from dutiful.operations import (
     verify,
     why,
     workers,
+    works,
 )
 from dutiful.operations import inspect as looks
 from dutiful.operations.plan import Operation
@@ -202,6 +203,8 @@ EXAMPLES: dict[str, Example] = {
     "workers.unreaped": lambda w: workers.unreaped(),
     "workers.lapse": lambda w: workers.lapse(),
     "workers.live": lambda w: workers.live(),
+    "works.find_done": lambda w: works.find_done(APP, w.leases[0]),
+    "works.look_at_work": lambda w: works.look_at_work(APP, w.leases[0]),
     "workers.turn": lambda w: workers.turn("sweep", 1),
 }
 

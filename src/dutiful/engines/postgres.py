@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
     from .work import AsyncWorkTransaction, WorkTransaction
-    from .work_postgres import WorkPools
+    from .work_pools import WorkPools
 
 T = TypeVar("T")
 
@@ -142,18 +142,22 @@ class PostgresEngine:
 
     def work(self, *, elsewhere: bool = False) -> WorkTransaction:
         """A transaction for a plain body; ``elsewhere``: the database holds no jobs, only a ledger."""
-        return self._works().sync()
+        from .work_postgres import PostgresWork
+
+        return PostgresWork(self, self._works())
 
     def awork(self, *, elsewhere: bool = False) -> AsyncWorkTransaction:
         """The same for an async body."""
-        return self._works().asynchronous()
+        from .work_postgres import AsyncPostgresWork
+
+        return AsyncPostgresWork(self, self._works())
 
     def _works(self) -> WorkPools:
         if self._pid != os.getpid():
             self._forked()
         if self._work_pools is None:
             # Loaded late: it needs psycopg at import.
-            from .work_postgres import WorkPools
+            from .work_pools import WorkPools
 
             self._work_pools = WorkPools(self)
         return self._work_pools

@@ -191,10 +191,9 @@ class SqliteEngine:
     def _connection_for_work(self) -> Connection:
         if self._writer is not None:
             return self._connect()
-        refuse_network(self.path)
-        claim_file(self.path, self._driver.name)
+        connection = self._claim()
         self._claimed_for_work = True
-        return self._connect()
+        return connection
 
     def drop_work(self) -> None:
         """Forget the connection of bodies, which is broken. Needs the right to write."""
@@ -382,7 +381,7 @@ class SqliteEngine:
         return bind(self, connection)
 
     async def leave_loop(self) -> None:
-        """See :class:`~dutiful.engines.contract.Engine`: nothing here is a loop's own."""
+        """Nothing is a loop's own here."""
 
     def close(self) -> None:
         """See :class:`~dutiful.engines.contract.Engine`."""

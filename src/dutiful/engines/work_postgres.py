@@ -7,17 +7,13 @@ by. Statements after a ROLLBACK would begin a transaction (no autocommit), which
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import threading
-import weakref
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
-from ..model.errors import CommitUnknown, LedgerMissing, StoreBusy
+from ..model.errors import CommitUnknown, LedgerMissing
 from ..operations.plan import Operation, Rows, Step
 from ..sql import EngineName
 from .bound_postgres import AsyncPsycopgRunner, PsycopgRunner
@@ -25,170 +21,12 @@ from .contract import Runner
 from .drive import adrive, drive
 from .postgres_errors import translated
 from .postgres_transactions import IDLE, acarry_out, adapt, carry_out
-from .work import refuse_ending
+from .work_pools import WorkPools
 
 if TYPE_CHECKING:
     from .postgres import PostgresEngine
 
 T = TypeVar("T")
-
-WORK_MAX = 64
-"""How many work transactions one process may have open in one database."""
-WAIT_S = 30.0
-"""How long a run waits for one of them."""
-SIZES: dict[str, Any] = {"min_size": 0, "max_size": WORK_MAX, "timeout": WAIT_S, "reconnect_timeout": 5}
-LOCK_TIMEOUT_S = 5
-"""How long a statement of a body (or of the ledger) waits for a lock, unless the body says otherwise."""
-IDLE_TIMEOUT_S = 300
-"""How long a transaction may stand still: a body that hangs must not hold its locks for ever."""
-
-
-class WorkCursor(psycopg.Cursor[Any]):
-    """Refuses to end the transaction by text; in a pipeline it waits for what is asked of it."""
-
-    def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
-        refuse_ending(query)
-        return super().execute(query, *args, **kwargs)
-
-    @property
-    def rowcount(self) -> int:
-        """As psycopg's; the statement is waited for, where psycopg would not know yet."""
-        self._fetch_pipeline()
-        return super().rowcount
-
-    @property
-    def description(self) -> Any:
-        """As psycopg's, see :attr:`rowcount`."""
-        self._fetch_pipeline()
-        return super().description
-
-    @property
-    def statusmessage(self) -> str | None:
-        """As psycopg's, see :attr:`rowcount`."""
-        self._fetch_pipeline()
-        return super().statusmessage
-
-
-class AsyncWorkCursor(psycopg.AsyncCursor[Any]):
-    """The same, awaited."""
-
-    async def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
-        refuse_ending(query)
-        return await super().execute(query, *args, **kwargs)
-
-
-def options(engine: PostgresEngine) -> dict[str, Any]:
-    """How the connections of bodies are made."""
-    settings = f"-c lock_timeout={LOCK_TIMEOUT_S}s -c idle_in_transaction_session_timeout={IDLE_TIMEOUT_S}s"
-    if engine.pooler:
-        return {"prepare_threshold": None}
-    theirs = psycopg.conninfo.conninfo_to_dict(engine.conninfo).get("options") or ""
-    return {"prepare_threshold": 2, "options": f"{settings} {theirs}".strip()}
-
-
-class WorkPools:
-    """One engine's connections for bodies: a pool for threads, one for each event loop."""
-
-    def __init__(self, engine: PostgresEngine) -> None:
-        self._engine = engine
-        self._opening = threading.Lock()
-        self._pool: ConnectionPool[Any] | None = None
-        self._apools: weakref.WeakKeyDictionary[Any, AsyncConnectionPool[Any]] = weakref.WeakKeyDictionary()
-
-    def take(self) -> psycopg.Connection[Any]:
-        """A connection that is idle and that the server has not closed."""
-        from .postgres import _hung_up
-
-        pool = self._opened()
-        while True:
-            try:
-                connection: psycopg.Connection[Any] = pool.getconn()
-            except PoolTimeout as error:
-                self._engine.connect().close()  # says why, if the server is the reason
-                raise StoreBusy(
-                    f"All {WORK_MAX} work connections to {self._engine.shown} are in use."
-                ) from error
-            if not _hung_up(connection):
-                return connection
-            connection.close()
-            pool.putconn(connection)
-
-    def _opened(self) -> ConnectionPool[Any]:
-        """The threads' pool, of which there is one, also when the first two runs ask at once."""
-        with self._opening:
-            if self._pool is None:
-                self._pool = ConnectionPool(
-                    self._engine.conninfo,
-                    kwargs=options(self._engine) | {"cursor_factory": WorkCursor},
-                    open=True,
-                    name="dutiful-work",
-                    **SIZES,
-                )
-            return self._pool
-
-    def give_back(self, connection: psycopg.Connection[Any]) -> None:
-        """After the transaction. Raises nothing: what became of a commit is being told right then."""
-        pool = self._pool
-        with contextlib.suppress(ValueError):  # its pool was closed meanwhile, this is the next one
-            if pool is not None:
-                return pool.putconn(connection)
-        connection.close()
-
-    async def atake(self) -> psycopg.AsyncConnection[Any]:
-        """The same on an event loop."""
-        from .postgres import _hung_up
-
-        loop = asyncio.get_running_loop()
-        pool = self._apools.get(loop)
-        if pool is None:
-            pool = self._apools[loop] = AsyncConnectionPool(
-                self._engine.conninfo,
-                kwargs=options(self._engine) | {"cursor_factory": AsyncWorkCursor},
-                open=False,
-                name="dutiful-work-async",
-                **SIZES,
-            )
-            await pool.open()
-        while True:
-            try:
-                connection: psycopg.AsyncConnection[Any] = await pool.getconn()
-            except PoolTimeout as error:
-                await asyncio.to_thread(lambda: self._engine.connect().close())
-                raise StoreBusy(
-                    f"All {WORK_MAX} work connections to {self._engine.shown} are in use."
-                ) from error
-            if not _hung_up(connection):
-                return connection
-            await connection.close()
-            await pool.putconn(connection)
-
-    async def agive_back(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        """The same on an event loop."""
-        pool = self._apools.get(asyncio.get_running_loop())
-        with contextlib.suppress(ValueError):
-            if pool is not None:
-                return await pool.putconn(connection)
-        await connection.close()
-
-    def sync(self) -> PostgresWork:
-        """A transaction for a plain body."""
-        return PostgresWork(self._engine, self)
-
-    def asynchronous(self) -> AsyncPostgresWork:
-        """A transaction for an async body."""
-        return AsyncPostgresWork(self._engine, self)
-
-    def close(self) -> None:
-        """Close the threads' pool; those of loops end with them."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.close()
-
-    async def aclose(self) -> None:
-        """Close the pool of the running loop."""
-        pool = self._apools.pop(asyncio.get_running_loop(), None)
-        if pool is not None:
-            await pool.close()
 
 
 class PostgresWork:
