@@ -23,13 +23,22 @@ USAGE = """\
   check               ruff, mypy and the house tests
   format              lets ruff write the layout and the simple repairs
   bench [args]        measures us, the floor and the peers in one run
+  chaos [args]        processes killed and stopped, servers crashed (--engine E --minutes N)
+  model [args]        the protocol and its weakened forms, explored state by state
+  sim [args]          the code under a seeded scheduler, with faults at every yield (--seeds N)
+  interleave [args]   statements of two or three sessions in every order, on PostgreSQL
   powerloss [args]    the power goes after each write of SQLite (--images N --seed S)
   python [args]       the Python of the test environment
-  docs | sim | model | chaos
 """
 
-# Each stands in a module of its own, `devtools/NAME.py`, once it is written.
-LATER = ("docs", "sim", "model", "chaos")
+LONG = {
+    "chaos": "tests.chaos",
+    "model": "tests.protocol",
+    "sim": "tests.simulation",
+    "interleave": "tests.interleavings",
+    "powerloss": "tests.powerloss",
+}
+"""What checks the promise at full size: commands of their own, each a package of tests."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,8 +48,8 @@ def main(arguments: Sequence[str]) -> int:
         return 0 if arguments else 2
     name, *rest = arguments
     try:
-        if name in LATER:
-            return later(name, rest)
+        if name in LONG:
+            long_run(name, rest)
         if name not in COMMANDS:
             print(f"dev: there is no command {name!r}\n\n{USAGE}", end="", file=sys.stderr)
             return 2
@@ -85,9 +94,67 @@ def bench(arguments: Sequence[str]) -> int:
     _become(environment, [str(environment.python), "-m", "bench", *arguments])
 
 
-def powerloss(arguments: Sequence[str]) -> int:
+def long_run(name: str, arguments: Sequence[str]) -> NoReturn:
+    """One of the long runs; what it needs of servers is brought as for the tests."""
     environment = environments.ready(_main_environment(), "dev")
-    _become(environment, [str(environment.python), "-m", "tests.powerloss", *arguments])
+    needs.POSTGRES.obtain(environment)
+    _become(environment, [str(environment.python), "-m", LONG[name], *arguments])
+
+
+def python(arguments: Sequence[str]) -> int:
+    environment = environments.ready(_main_environment(), "dev")
+    _become(environment, [str(environment.python), *arguments])
+
+
+COMMANDS:
+            print(f"dev: there is no command {name!r}\n\n{USAGE}", end="", file=sys.stderr)
+            return 2
+        return COMMANDS[name](rest)
+    except KeyboardInterrupt:
+        return 130
+
+
+def demo(arguments: Sequence[str]) -> int:
+    """Installs what a user would, and nothing for tests."""
+    environment = environments.ready(_main_environment(), "core")
+    _become(environment, [environment.program("dutiful"), "demo", *arguments])
+
+
+def test(arguments: Sequence[str]) -> int:
+    return suite.run(_main_environment(), arguments)
+
+
+def check(arguments: Sequence[str]) -> int:
+    if arguments:
+        give_up("check takes no arguments: run a single test with ./dev test PATH")
+    environment = environments.ready(_main_environment(), "dev")
+    return suite.check(environment, house=True)
+
+
+def format_code(arguments: Sequence[str]) -> int:
+    ruff = environments.ready(_main_environment(), "dev").program("ruff")
+    paths = list(arguments) or ["."]
+    fixed = subprocess.call([ruff, "check", "--fix", *paths], cwd=ROOT)
+    return subprocess.call([ruff, "format", *paths], cwd=ROOT) or fixed
+
+
+def bench(arguments: Sequence[str]) -> int:
+    """The peers are measured where they install; one that does not is left out of the table."""
+    if not (ROOT / "bench" / "__main__.py").exists():
+        return _not_built("bench")
+    environment = environments.ready(environments.bench(pythons.oldest_supported()), "bench")
+    environments.add_peers(environment)
+    for need in (needs.POSTGRES, needs.REDIS):
+        if need.obtain(environment) is None:
+            say(f"without {need.title}: what needs it is not measured")
+    _become(environment, [str(environment.python), "-m", "bench", *arguments])
+
+
+def long_run(name: str, arguments: Sequence[str]) -> NoReturn:
+    """One of the long runs; what it needs of servers is brought as for the tests."""
+    environment = environments.ready(_main_environment(), "dev")
+    needs.POSTGRES.obtain(environment)
+    _become(environment, [str(environment.python), "-m", LONG[name], *arguments])
 
 
 def python(arguments: Sequence[str]) -> int:
@@ -108,7 +175,6 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "check": check,
     "format": format_code,
     "bench": bench,
-    "powerloss": powerloss,
     "python": python,
 }
 

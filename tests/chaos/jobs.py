@@ -70,7 +70,7 @@ if LANE in ("exactly", "by_id"):
     def inside(tx: Transaction, duty: int, run: Run) -> None:
         tx.execute(INSERT, {"lane": LANE, "duty": duty, "run_no": run.run_no})
         # On SQLite everybody waits for this one, so it is short there.
-        nap(1.0 if URL.startswith("postgres") else 0.05)
+        nap(2.0 if URL.startswith("postgres") else 0.05)
 
 elif LANE == "at_most":
 

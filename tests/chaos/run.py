@@ -22,7 +22,7 @@ from tests.chaos.stage import Stage, Worker
 from tests.processes.support.proxy import Proxy
 
 PROCESSES = 8
-EVERY_S = 0.8
+EVERY_S = 0.6
 CALM_S = 180.0
 DOUBLED_MIN = 20
 """So many doubled duties a control must show in a full run, or the storm was too weak to say anything."""
@@ -102,7 +102,7 @@ def _sqlite(stage: Stage, chance: random.Random) -> list[tuple[Fault, float]]:
     for place in range(PROCESSES):
         stage.workers.append(Worker(stage, LANES[place % len(LANES)], stage.url))
     processes, neighbours = Processes(stage, chance), Neighbours(stage, chance)
-    return [(processes.kill, 3), (processes.stop, 4), (neighbours.lock, 0.3), (neighbours.read, 0.3)]
+    return [(processes.kill, 3), (processes.stop, 6), (neighbours.lock, 0.3), (neighbours.read, 0.3)]
 
 
 def _on_postgres(
@@ -122,7 +122,7 @@ def _on_postgres(
     processes, at_server = Processes(stage, chance), Server(stage, server, proxy, chance)
     faults: list[tuple[Fault, float]] = [
         (processes.kill, 3),
-        (processes.stop, 4),
+        (processes.stop, 6),
         (at_server.crash, 0.2),
         (at_server.end_at_commit, 0.7),
         (at_server.cut_commit, 2),

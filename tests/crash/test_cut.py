@@ -100,11 +100,14 @@ def changes(before: Tables, after: Tables) -> Any:
     }
 
 
-def test_the_scissors_can_see_a_half_written_operation(sqlite_url: str) -> None:
+def test_the_scissors_can_see_a_half_written_operation(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The planted bug: an engine that commits after each statement leaves halves, and is caught."""
     from dutiful.engines import sqlite
+    from dutiful.engines.sqlite_transactions import OwnTransaction
 
-    class Careless(sqlite.OwnTransaction):
+    class Careless(OwnTransaction):
         def execute(self, step: Step, alone: bool) -> Any:
             rows = super().execute(step, alone)
             self._connection.execute("COMMIT")
@@ -116,13 +119,13 @@ def test_the_scissors_can_see_a_half_written_operation(sqlite_url: str) -> None:
         eye = Eye(engine)
         before = eye.tables()
         assert isinstance(engine, sqlite.SqliteEngine)
-        whole, sqlite.OwnTransaction = sqlite.OwnTransaction, Careless  # type: ignore[misc]
+        monkeypatch.setattr(sqlite, "OwnTransaction", Careless)
         engine.observe = Scissors(2)
         try:
             with pytest.raises(Cut):
                 engine.run(EXAMPLES["settle.settle"](world))
         finally:
-            sqlite.OwnTransaction = whole  # type: ignore[misc]
+            monkeypatch.undo()
             engine.observe = None
         assert eye.tables() != before
         eye.close()
