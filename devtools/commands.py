@@ -106,69 +106,6 @@ def python(arguments: Sequence[str]) -> int:
     _become(environment, [str(environment.python), *arguments])
 
 
-COMMANDS:
-            print(f"dev: there is no command {name!r}\n\n{USAGE}", end="", file=sys.stderr)
-            return 2
-        return COMMANDS[name](rest)
-    except KeyboardInterrupt:
-        return 130
-
-
-def demo(arguments: Sequence[str]) -> int:
-    """Installs what a user would, and nothing for tests."""
-    environment = environments.ready(_main_environment(), "core")
-    _become(environment, [environment.program("dutiful"), "demo", *arguments])
-
-
-def test(arguments: Sequence[str]) -> int:
-    return suite.run(_main_environment(), arguments)
-
-
-def check(arguments: Sequence[str]) -> int:
-    if arguments:
-        give_up("check takes no arguments: run a single test with ./dev test PATH")
-    environment = environments.ready(_main_environment(), "dev")
-    return suite.check(environment, house=True)
-
-
-def format_code(arguments: Sequence[str]) -> int:
-    ruff = environments.ready(_main_environment(), "dev").program("ruff")
-    paths = list(arguments) or ["."]
-    fixed = subprocess.call([ruff, "check", "--fix", *paths], cwd=ROOT)
-    return subprocess.call([ruff, "format", *paths], cwd=ROOT) or fixed
-
-
-def bench(arguments: Sequence[str]) -> int:
-    """The peers are measured where they install; one that does not is left out of the table."""
-    if not (ROOT / "bench" / "__main__.py").exists():
-        return _not_built("bench")
-    environment = environments.ready(environments.bench(pythons.oldest_supported()), "bench")
-    environments.add_peers(environment)
-    for need in (needs.POSTGRES, needs.REDIS):
-        if need.obtain(environment) is None:
-            say(f"without {need.title}: what needs it is not measured")
-    _become(environment, [str(environment.python), "-m", "bench", *arguments])
-
-
-def long_run(name: str, arguments: Sequence[str]) -> NoReturn:
-    """One of the long runs; what it needs of servers is brought as for the tests."""
-    environment = environments.ready(_main_environment(), "dev")
-    needs.POSTGRES.obtain(environment)
-    _become(environment, [str(environment.python), "-m", LONG[name], *arguments])
-
-
-def python(arguments: Sequence[str]) -> int:
-    environment = environments.ready(_main_environment(), "dev")
-    _become(environment, [str(environment.python), *arguments])
-
-
-def later(name: str, arguments: Sequence[str]) -> int:
-    if not (ROOT / "devtools" / f"{name}.py").exists():
-        return _not_built(name)
-    environment = environments.ready(_main_environment(), "dev")
-    _become(environment, [str(environment.python), "-m", f"devtools.{name}", *arguments])
-
-
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "demo": demo,
     "test": test,
