@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dutiful.model.errors import JobNotFound, WrongState
-from dutiful.model.jobs import Lease
-from dutiful.operations import enqueue, people, retention, starts, workers
+from dutiful.model.effects import Terms
+from dutiful.model.errors import JobNotFound, StateError, WrongState
+from dutiful.model.jobs import Failure, Lease
+from dutiful.operations import doubts, effects, enqueue, people, retention, starts, workers
 from tests.contract.stores import APP, SECOND, new
 from tests.contract.world import DAY, World
 
@@ -73,6 +74,18 @@ def cancelled(world: World, queue: str, alone: bool) -> Case:
     return case
 
 
+def waived(world: World, queue: str, alone: bool) -> Case:
+    case = dead(world, queue, alone)
+    world.run(doubts.waive(APP, case.job, actor="ann", reason="enough"))
+    return case
+
+
+def waived_doubt(world: World, queue: str, alone: bool) -> Case:
+    case = cut_off(world, queue, alone)
+    world.run(doubts.waive(APP, case.job, actor="ann", reason="enough"))
+    return case
+
+
 def done_in_another_way(outcome: str) -> Callable[[World, str, bool], Case]:
     """By hand, for no verb leads there yet."""
 
@@ -92,8 +105,13 @@ def started(world: World, queue: str, alone: bool) -> Case:
 
 
 def in_doubt(world: World, queue: str, alone: bool) -> Case:
-    """An effect of its body has no known outcome."""
+    """An effect of its body has no known outcome, and its body ended."""
     case = running(world, queue, alone)
+    caller = effects.Caller(
+        APP, "send", str(world.row(case.job)["key"]), "charge", "its key", case.job, case.lease.token
+    )
+    assert world.run(effects.intend(caller, Terms.of("charge"), None)) == 1
+    assert world.run(effects.end_call(caller, 1, "no answer", refused=False))
     assert world.end(case.lease, "doubt")
     return case
 
@@ -101,7 +119,7 @@ def in_doubt(world: World, queue: str, alone: bool) -> Case:
 def cut_off(world: World, queue: str, alone: bool) -> Case:
     """The body of an at_most_once task was cut off."""
     case = started(world, queue, alone)
-    assert world.end(case.lease, "release", started=True)
+    assert world.end(case.lease, "release", started=True, failure=Failure("Killed", "cut"))
     return case
 
 
@@ -116,7 +134,8 @@ WAYS: dict[str, Callable[[World, str, bool], Case]] = {
     "dead": dead,
     "done(performed)": done,
     "done(skipped)": done_in_another_way("skipped"),
-    "done(waived)": done_in_another_way("waived"),
+    "done(waived)": waived,
+    "done(waived), in doubt before": waived_doubt,
     "cancelled": cancelled,
 }
 
@@ -175,6 +194,21 @@ def person(verb: Callable[..., Any]) -> Callable[[Case], bool]:
     return act
 
 
+def decided(verb: Callable[..., Any], **how: Any) -> Callable[[Case], bool]:
+    """A person decides, long after the run was last heard of."""
+
+    def act(case: Case) -> bool:
+        case.world.clock.advance(10 * 60 * SECOND)
+        try:
+            case.world.run(verb(APP, case.job, actor="ann", reason="because", **how))
+        except StateError as error:
+            assert isinstance(error, JobNotFound) == (case.world.state(case.job) is None)
+            return False
+        return True
+
+    return act
+
+
 def prune(case: Case) -> bool:
     before = case.world.row(case.job)
     case.world.clock.advance(9 * DAY)
@@ -200,5 +234,10 @@ ACTS: dict[str, Callable[[Case], bool]] = {
     "lapse_in_doubt": lapse_in_doubt,
     "retry": person(people.retry),
     "cancel": person(people.cancel),
+    "confirm": decided(doubts.confirm, result=b'{"seen":1}'),
+    "resume": decided(doubts.resume, result=b'{"paid":1}'),
+    "refute": decided(doubts.refute),
+    "waive": decided(doubts.waive),
+    "unwaive": decided(doubts.unwaive),
     "prune": prune,
 }

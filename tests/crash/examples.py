@@ -19,6 +19,7 @@ from dutiful.operations import (
     audit,
     claims,
     dead,
+    doubts,
     effects,
     enqueue,
     health,
@@ -68,6 +69,10 @@ class World:
     keyed: str = ""
     cancelled: str = ""
     lost: str = ""
+    begun: Lease | None = None
+    cut: str = ""
+    called: str = ""
+    waived: str = ""
 
     def __post_init__(self) -> None:
         run = self.engine.run
@@ -92,12 +97,46 @@ class World:
         last = [job(key="keyed"), job(), job(delay_us=10**12)]
         run(enqueue.many(APP, last))
         self.keyed, self.ready = last[0].id, last[1].id
+        self._doubts()
+
+    def _doubts(self) -> None:
+        """One body that has begun for good, one that was cut off, a call without an answer, a waiver."""
+        run = self.engine.run
+        run(enqueue.many(APP, [replace(job(key=f"d{n}"), queue="d") for n in range(4)]))
+        [lane] = [Lane(one.id) for one in run(lanes.lanes(APP)) if one.queue == "d"]
+        [self.begun] = run(claims.claim(self.gone, [lane], KNOWN, 1)).leases
+        cut, called, waived = run(claims.claim(self.me, [lane], KNOWN, 3)).leases
+        for lease in (self.begun, cut, waived):
+            run(starts.start(APP, lease))
+        run(effects.intend(self._caller(called, "pay"), TERMS, None))
+        run(effects.end_call(self._caller(called, "pay"), 1, "no answer", refused=False))
+        run(settle.settle([self._cut(cut), self._cut(waived), self._cut(called, verb="doubt")], self.me))
+        self.cut, self.called, self.waived = cut.job_id, called.job_id, waived.job_id
+        run(doubts.waive(APP, self.waived, actor="ann", reason="enough"))
+
+    def cut_off(self) -> Ending:
+        """The ending of the body that has begun for good."""
+        assert self.begun is not None
+        return self._cut(self.begun)
+
+    @staticmethod
+    def _cut(lease: Lease, verb: Any = "release") -> Ending:
+        said = Failure("Killed", "cut off")
+        started = verb == "release"
+        return Ending(
+            verb, lease.job_id, lease.token, lease.run_no, reason="cut off", failure=said, started=started
+        )
+
+    @staticmethod
+    def _caller(lease: Lease, name: str) -> effects.Caller:
+        return effects.Caller(
+            APP, "t", lease.key or lease.job_id, name, f"key of {name}", lease.job_id, lease.token
+        )
 
     def caller(self, name: str = "open") -> effects.Caller:
         """An effect of a run that is under way; that called "open" was called and not answered."""
         assert self.lone is not None
-        duty = self.lone.key or self.lone.job_id
-        return effects.Caller(APP, "t", duty, name, f"key of {name}", self.lone.job_id, self.lone.token)
+        return self._caller(self.lone, name)
 
     def seen(self) -> EffectRow:
         """The open effect."""
@@ -137,6 +176,19 @@ EXAMPLES: dict[str, Example] = {
     "claims.sequence_value": lambda w: claims.sequence_value(),
     "dead.held": lambda w: dead.held(APP, []),
     "dead.page": lambda w: dead.page(APP, after=(2**62, "ffffffff-ffff-ffff-ffff-ffffffffffff")),
+    "doubts.page": lambda w: doubts.page(APP),
+    "doubts.show": lambda w: doubts.show(APP, w.called),
+    "doubts.unproven": lambda w: doubts.unproven(),
+    "doubts.confirm": lambda w: doubts.confirm(APP, w.cut, actor="ann", result=b"1"),
+    "doubts.resume": lambda w: doubts.resume(APP, w.called, actor="ann", result=b"1"),
+    "doubts.refute": lambda w: doubts.refute(APP, w.cut, actor="ann", quiet_us=0),
+    "doubts.refute of an effect": lambda w: doubts.refute(
+        APP, w.called, actor="ann", quiet_us=0, new_key=True
+    ),
+    "doubts.waive": lambda w: doubts.waive(APP, w.cut, actor="ann", reason="enough"),
+    "doubts.waive of a dead job": lambda w: doubts.waive(APP, w.dead, actor="ann", reason="enough"),
+    "doubts.unwaive": lambda w: doubts.unwaive(APP, w.waived, actor="ann"),
+    "doubts.prove": lambda w: doubts.prove(w.gone),
     "effects.look": lambda w: effects.look(w.caller()),
     "effects.intend": lambda w: effects.intend(w.caller("new"), TERMS, None),
     "effects.intend once more": lambda w: effects.intend(w.caller(), TERMS, w.seen(), fresh=False),
@@ -179,6 +231,7 @@ EXAMPLES: dict[str, Example] = {
     "retention.prune": lambda w: retention.prune(1),
     "retention.prune_duties": lambda w: retention.prune_duties(retention.START),
     "settle.settle": lambda w: settle.settle(w.endings(), w.me),
+    "settle.settle of runs that were cut off": lambda w: settle.settle([w.cut_off()], w.gone),
     "settle.who_holds": lambda w: settle.who_holds(w.endings()),
     "turns.take": lambda w: turns.take("", "new", "h"),
     "turns.take of a used key": lambda w: turns.take("", "used", None),

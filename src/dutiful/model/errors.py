@@ -52,7 +52,8 @@
     │   ├── JobNotFound
     │   ├── WrongState              the job is not in a state that allows the verb
     │   ├── DutyTaken               another job holds the duty now
-    │   └── NotProven               nothing shows that the old run is dead
+    │   ├── NotProven               nothing shows that the old run is dead
+    │   └── DoubtRefused            a doubt is not closed in this way
     └── OnceError                   a key of dutiful.once, or its block         DE6xx
         ├── RequestChanged          the key is known with another request
         ├── TurnBroken              the block ended the transaction
@@ -68,6 +69,7 @@ from collections.abc import Iterator
 from .error_root import DutifulError
 from .once_errors import OnceError, RequestChanged, TurnBroken, TurnOver
 from .run_errors import (
+    DoubtRefused,
     DutyTaken,
     EffectChanged,
     EffectNotSent,
@@ -97,6 +99,7 @@ __all__ = [
     "DeclarationError",
     "DriverMissing",
     "DutifulError",
+    "DoubtRefused",
     "DutyTaken",
     "EffectChanged",
     "EffectNotSent",

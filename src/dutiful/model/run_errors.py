@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .error_root import DutifulError
 
 # ── runs ────────────────────────────────────────────────────────────────────────────────────
@@ -171,6 +173,22 @@ class DutyTaken(StateError):
 
 
 class NotProven(StateError):
-    """Nothing shows that the old run is dead, so that a second one could do the work twice."""
+    """Nothing shows that the old run is dead, so that a second one could do the work twice.
+
+    ``missing`` says what would show it.
+    """
 
     code = "DE504"
+
+    def __init__(self, job_id: str, missing: Sequence[str]) -> None:
+        self.job_id, self.missing = job_id, tuple(missing)
+        super().__init__(
+            f"Cannot refute job {job_id}: {'; '.join(missing)}.",
+            hint="Wait, or see to it that the old process is gone and take the risk: --accept-risk",
+        )
+
+
+class DoubtRefused(StateError):
+    """A doubt is not closed in this way. Nothing changed."""
+
+    code = "DE505"

@@ -41,6 +41,11 @@ class JobView:
     ready_seq: int | None
     gate: int | None
     result: bytes | None
+    started_at_us: int | None
+    """When its at_most_once body began, for good."""
+    doubt_at_us: int | None
+    doubt: str | None
+    """What is, or was, not known of it."""
     now_us: int
 
 

@@ -22,6 +22,8 @@ def retry(
 ) -> Steps[JobView]:
     """Bring a dead, cancelled or skipped job back: same id, same key, its tries counted anew.
 
+    An at_most_once body that had begun, and ended, begins once more: in a new epoch of its duty.
+
     A cancelled or skipped job gave up its duty: ``args_hash`` and ``remember_us`` are what the task's
     declaration says of it. (The dead kept theirs.) Raises JobNotFound, WrongState, or DutyTaken where a
     newer job holds the duty; nothing changed then.
@@ -44,7 +46,7 @@ def retry(
                 "key": job.key,
                 "id": job_id,
                 "remember": remember_us,
-                "epoch": job.epoch,
+                "epoch": back[0][1],
                 "args_hash": args_hash,
             },
         )

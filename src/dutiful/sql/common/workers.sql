@@ -36,8 +36,13 @@ UPDATE dutiful.worker AS w SET reaped_at = :now
    AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.state = 'running' AND j.worker = w.id)
 
 -- name: forget_workers
--- Rows of workers that were reaped long ago.
-DELETE FROM dutiful.worker WHERE reaped_at < :now - :keep
+-- Rows of workers that were reaped long ago. While a doubt stands whose run one of them had, its row is the
+-- proof that the run is dead.
+DELETE FROM dutiful.worker
+ WHERE reaped_at < :now - :keep
+   AND id NOT IN (SELECT f.worker FROM dutiful.job AS j
+                    JOIN dutiful.failure AS f ON f.job_id = j.id AND f.run_no = j.run_no
+                   WHERE j.doubt_at IS NOT NULL AND f.worker IS NOT NULL)
 
 -- name: chore_turn
 -- One worker does a chore for all: the turn is taken by whoever finds it due first.

@@ -3,37 +3,39 @@
 SELECT x.place, x.id::text, l.app, l.queue, l.priority, x.state, x.outcome, x.reason, x.task, x.key,
        x.args, x.args_version, x.epoch, x.run_no, x.attempt, x.crashes, x.losses, x.suspect,
        x.delivery, x.run_at, x.enqueued_at, x.claimed_at, x.ended_at, x.worker, x.ready_seq,
-       x.gate, x.result, :now
+       x.gate, x.result, x.started_at, x.doubt_at, x.doubt, :now
   FROM (
     SELECT 1 AS place, j.id, j.lane, j.state, NULL AS outcome, NULL AS reason, j.task, j.key, j.args,
            j.args_version, j.epoch, j.run_no, j.attempt, j.crashes, j.losses, j.suspect, j.delivery,
            j.run_at, j.enqueued_at, j.claimed_at, NULL::bigint AS ended_at, j.worker, j.ready_seq,
-           j.gate, NULL::bytea AS result
+           j.gate, NULL::bytea AS result, j.started_at, j.doubt_at, j.doubt
       FROM dutiful.job AS j WHERE j.id = :id::uuid
     UNION ALL
     SELECT 2, d.id, d.lane, 'dead', NULL, d.reason, d.task, d.key, d.args, d.args_version, d.epoch,
            d.run_no, d.attempt, d.crashes, 0, false, d.delivery, d.run_at, d.enqueued_at,
-           d.claimed_at, d.died_at, d.worker, NULL, NULL, NULL
+           d.claimed_at, d.died_at, d.worker, NULL, NULL, NULL, d.started_at, NULL, NULL
       FROM dutiful.dead AS d WHERE d.id = :id::uuid
     UNION ALL
-    (SELECT 3, h.id, h.lane, h.state, h.outcome, NULL, h.task, h.key, h.args, h.args_version, h.epoch,
+    (SELECT 3, h.id, h.lane, h.state, h.outcome, h.reason, h.task, h.key, h.args, h.args_version, h.epoch,
             h.run_no, h.attempt, h.crashes, 0, false, h.delivery, h.run_at, h.enqueued_at,
-            h.claimed_at, h.finished_at, h.worker, NULL, NULL, h.result
+            h.claimed_at, h.finished_at, h.worker, NULL, NULL, h.result, h.started_at, NULL, h.doubt
        FROM dutiful.history AS h WHERE h.id = :id::uuid ORDER BY h.finished_at DESC LIMIT 1)
   ) AS x JOIN dutiful.lane AS l ON l.id = x.lane
  ORDER BY x.place LIMIT 1
 
 -- name: revive_dead
--- retry: a dead job is ready again, its tries counted anew, its run numbers going on.
+-- retry: a dead job is ready again, its tries counted anew, its run numbers going on. An at_most_once
+-- body that had begun gets a new life: its start stands in the ledger for the old one.
 WITH gone AS (
     DELETE FROM dutiful.dead AS d WHERE d.id = :id::uuid RETURNING d.*
 )
 INSERT INTO dutiful.job (id, lane, run_at, enqueued_at, worker, last_token, run_no, attempt, epoch,
        args_version, crashes, crashes_max, suspect, delivery, task, key, args)
-SELECT g.id, g.lane, :now, g.enqueued_at, NULL, g.last_token, g.run_no, 0, g.epoch, g.args_version,
-       0, g.crashes_max, g.reason = 'poison', g.delivery, g.task, g.key, g.args
+SELECT g.id, g.lane, :now, g.enqueued_at, NULL, g.last_token, g.run_no, 0,
+       g.epoch + CASE WHEN g.started_at IS NULL THEN 0 ELSE 1 END, g.args_version, 0, g.crashes_max,
+       g.reason = 'poison', g.delivery, g.task, g.key, g.args
   FROM gone AS g
-RETURNING id::text
+RETURNING id::text, epoch
 
 -- name: revive_ended
 -- retry: a cancelled or skipped job gets a new live row; its ending stays in the history.
@@ -46,13 +48,14 @@ SELECT h.id, h.lane, :now, h.enqueued_at, h.last_token, h.run_no, 0, h.epoch, h.
    AND (h.state = 'cancelled' OR h.outcome = 'skipped')
    AND NOT EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = h.id)
 ON CONFLICT (id) DO NOTHING
-RETURNING id::text
+RETURNING id::text, epoch
 
 -- name: regain_duty
 -- A job that comes back to life takes its duty again, if nobody else holds it.
 INSERT INTO dutiful.duty AS d (app, task, key, job_id, taken_at, remember, epoch, args_hash)
 VALUES (:app, :task, :key, :id::uuid, :now, :remember, :epoch, :args_hash)
-ON CONFLICT (app, task, key) DO UPDATE SET turn = d.turn + 1, done_at = NULL
+ON CONFLICT (app, task, key) DO UPDATE
+   SET turn = d.turn + 1, done_at = NULL, epoch = greatest(d.epoch, excluded.epoch)
   WHERE d.job_id = excluded.job_id
 RETURNING job_id::text
 

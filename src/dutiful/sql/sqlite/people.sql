@@ -3,38 +3,39 @@
 SELECT x.place, x.id, l.app, l.queue, l.priority, x.state, x.outcome, x.reason, x.task, x.key,
        x.args, x.args_version, x.epoch, x.run_no, x.attempt, x.crashes, x.losses, x.suspect,
        x.delivery, x.run_at, x.enqueued_at, x.claimed_at, x.ended_at, x.worker, x.ready_seq,
-       x.gate, x.result, :now
+       x.gate, x.result, x.started_at, x.doubt_at, x.doubt, :now
   FROM (
     SELECT 1 AS place, j.id, j.lane, j.state, NULL AS outcome, NULL AS reason, j.task, j.key, j.args,
            j.args_version, j.epoch, j.run_no, j.attempt, j.crashes, j.losses, j.suspect, j.delivery,
            j.run_at, j.enqueued_at, j.claimed_at, NULL AS ended_at, j.worker, j.ready_seq,
-           j.gate, NULL AS result
+           j.gate, NULL AS result, j.started_at, j.doubt_at, j.doubt
       FROM dutiful.job AS j WHERE j.id = :id
     UNION ALL
     SELECT 2, d.id, d.lane, 'dead', NULL, d.reason, d.task, d.key, d.args, d.args_version, d.epoch,
            d.run_no, d.attempt, d.crashes, 0, false, d.delivery, d.run_at, d.enqueued_at,
-           d.claimed_at, d.died_at, d.worker, NULL, NULL, NULL
+           d.claimed_at, d.died_at, d.worker, NULL, NULL, NULL, d.started_at, NULL, NULL
       FROM dutiful.dead AS d WHERE d.id = :id
     UNION ALL
-    SELECT 3, h.id, h.lane, h.state, h.outcome, NULL, h.task, h.key, h.args, h.args_version, h.epoch,
+    SELECT 3, h.id, h.lane, h.state, h.outcome, h.reason, h.task, h.key, h.args, h.args_version, h.epoch,
             h.run_no, h.attempt, h.crashes, 0, false, h.delivery, h.run_at, h.enqueued_at,
-            h.claimed_at, h.finished_at, h.worker, NULL, NULL, h.result
+            h.claimed_at, h.finished_at, h.worker, NULL, NULL, h.result, h.started_at, NULL, h.doubt
        FROM dutiful.history AS h WHERE h.id = :id
         AND h.finished_at = (SELECT max(n.finished_at) FROM dutiful.history AS n WHERE n.id = :id)
   ) AS x JOIN dutiful.lane AS l ON l.id = x.lane
  ORDER BY x.place LIMIT 1
 
 -- name: revive_dead
--- retry: a dead job is ready again, its tries counted anew, its run numbers going on.
+-- retry: a dead job is ready again, its tries counted anew, its run numbers going on. An at_most_once
+-- body that had begun gets a new life: its start stands in the ledger for the old one.
 UPDATE dutiful.ready_seq SET last_value = last_value + 1;
 INSERT INTO dutiful.job (id, lane, ready_seq, run_at, enqueued_at, last_token, run_no, attempt, epoch,
        args_version, crashes, crashes_max, suspect, delivery, task, key, args)
 SELECT g.id, g.lane, (SELECT last_value FROM dutiful.ready_seq), :now, g.enqueued_at, g.last_token,
-       g.run_no, 0, g.epoch, g.args_version, 0, g.crashes_max, g.reason = 'poison', g.delivery,
-       g.task, g.key, g.args
+       g.run_no, 0, g.epoch + CASE WHEN g.started_at IS NULL THEN 0 ELSE 1 END,
+       g.args_version, 0, g.crashes_max, g.reason = 'poison', g.delivery, g.task, g.key, g.args
   FROM dutiful.dead AS g WHERE g.id = :id;
 DELETE FROM dutiful.dead WHERE id = :id
-RETURNING id
+RETURNING id, epoch + CASE WHEN started_at IS NULL THEN 0 ELSE 1 END
 
 -- name: revive_ended
 -- retry: a cancelled or skipped job gets a new live row; its ending stays in the history.
@@ -47,13 +48,14 @@ SELECT h.id, h.lane, (SELECT last_value FROM dutiful.ready_seq), :now, h.enqueue
  WHERE h.id = :id AND h.finished_at = :ended_at AND (h.state = 'cancelled' OR h.outcome = 'skipped')
    AND NOT EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = h.id)
 ON CONFLICT (id) DO NOTHING
-RETURNING id
+RETURNING id, epoch
 
 -- name: regain_duty
 -- A job that comes back to life takes its duty again, if nobody else holds it.
 INSERT INTO dutiful.duty AS d (app, task, key, job_id, taken_at, remember, epoch, args_hash)
 VALUES (:app, :task, :key, :id, :now, :remember, :epoch, :args_hash)
-ON CONFLICT (app, task, key) DO UPDATE SET turn = d.turn + 1, done_at = NULL
+ON CONFLICT (app, task, key) DO UPDATE
+   SET turn = d.turn + 1, done_at = NULL, epoch = max(d.epoch, excluded.epoch)
   WHERE d.job_id = excluded.job_id
 RETURNING job_id
 
