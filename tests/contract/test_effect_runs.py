@@ -191,10 +191,9 @@ def test_a_doubt_in_a_task_group_is_a_doubt(shop: Shop) -> None:
     shop.clock.advance("1s")
     assert shop.run() == ["doubt"]
     assert shop.job(handle.id).state == "in_doubt"
-    assert [(one.name, one.state) for one in shop.effects("charge", "order:7")] in (
-        [("pay", "intended"), ("mail", "done")],
-        [("mail", "done"), ("pay", "intended")],
-    )
+    found = {one.name: one.state for one in shop.effects("charge", "order:7")}
+    assert found["pay"] == "intended"
+    assert found["mail"] in ("done", "refused")  # the group may have cancelled it before it was called
 
 
 def test_an_at_most_once_body_that_would_wait_is_in_doubt(shop: Shop) -> None:

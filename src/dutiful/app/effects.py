@@ -74,7 +74,7 @@ class Calling:
 Flow = Generator[Operation[Any] | Calling, Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EffectMeans:
     """What a worker gives a run for its effects: where they are kept, and the token that is the fence."""
 

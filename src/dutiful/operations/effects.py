@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from ..model.effects import EffectRow, Terms
-from .plan import Call, Steps, operation, query, typed
+from .plan import Call, Steps, durable, operation, query, typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def look(caller: Caller) -> Steps[Look]:
     return Look(bool(mine), now_us, seen)
 
 
-@operation
+@durable
 def intend(caller: Caller, terms: Terms, seen: EffectRow | None, *, fresh: bool = True) -> Steps[int | None]:
     """Write down a call that is to be made, as the effect was ``seen``; returns the call's number.
 

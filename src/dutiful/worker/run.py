@@ -19,7 +19,7 @@ from ..model.errors import TimedOut
 from ..model.jobs import RESULT_BYTES_MAX, Ending, Failure, Lease
 from ..model.payload import encode_result
 from ..model.retry import Again, Bury, judge
-from .stops import effects_given, stopped
+from .stops import give_effects, go_by_effects, stopped
 
 if TYPE_CHECKING:
     from ..app.app import App
@@ -92,8 +92,12 @@ def body(
 ) -> Any:
     """Call the function itself; ``given`` are injected arguments other than the run."""
     arguments = arguments_of(task, lease, run) | dict(given or {})
-    with effects_given(app, task, lease, run), _around(app, run):
-        return task.function(**arguments)
+    give_effects(app, task, lease, run)
+    try:
+        with _around(app, run):
+            return task.function(**arguments)
+    finally:
+        go_by_effects(run)
 
 
 async def abody(
@@ -101,10 +105,14 @@ async def abody(
 ) -> Any:
     """The same for an async function, within its timeout."""
     arguments = arguments_of(task, lease, run) | dict(given or {})
-    with effects_given(app, task, lease, run), _around(app, run):
-        if task.policy.timeout_us is None:
-            return await task.function(**arguments)
-        return await _in_time(task, arguments)
+    give_effects(app, task, lease, run)
+    try:
+        with _around(app, run):
+            if task.policy.timeout_us is None:
+                return await task.function(**arguments)
+            return await _in_time(task, arguments)
+    finally:
+        go_by_effects(run)
 
 
 async def _in_time(task: Task[..., Any], arguments: dict[str, Any]) -> Any:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..app import events
@@ -22,22 +20,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger("dutiful.worker")
 
 
-@contextlib.contextmanager
-def effects_given(app: App, task: Task[..., Any], lease: Lease, run: Run) -> Iterator[None]:
-    """Give the run its means for effects; what an effect said of it is raised again at the end.
-
-    A body that swallows it (a bare ``except:``), or raises something else instead, ends so all the same.
-    """
+def give_effects(app: App, task: Task[..., Any], lease: Lease, run: Run) -> None:
+    """Give the run its means for effects; :func:`go_by_effects` belongs at the end of its body."""
     # In a batch the run is that of one job of many, and the next time perhaps of another one.
     refusal = (
         "a body that is called for many jobs at once has no duty to call for" if task.policy.batch else ""
     )
     run._effects, run._stop = EffectMeans(app.engine, app.name, lease.token, refusal), None
-    try:
-        yield
-    finally:
-        if run._stop is not None:
-            raise run._stop
+
+
+def go_by_effects(run: Run) -> None:
+    """Raise what an effect said of the run, if one said that it must end.
+
+    A body that swallows it (a bare ``except:``), or raises something else instead, ends so all the same.
+    """
+    if run._stop is not None:
+        raise run._stop
 
 
 def stopped(task: Task[..., Any], lease: Lease, stop: EffectStop) -> Ending:

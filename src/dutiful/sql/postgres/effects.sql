@@ -21,7 +21,7 @@ SELECT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = :id::uuid AND j.token
 -- cannot change while this commits; and the commit is on disk before anybody is called.
 WITH mine AS MATERIALIZED (
     SELECT j.id, j.token, j.run_no, j.worker,
-           CASE WHEN current_setting('synchronous_commit') = 'off'
+           CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
                 THEN set_config('synchronous_commit', 'on', true) END AS durable
       FROM dutiful.job AS j WHERE j.id = :id::uuid AND j.token = :token::uuid FOR NO KEY UPDATE
 )
@@ -38,7 +38,7 @@ RETURNING tries
 -- fresh one is the only call that may have been applied.
 WITH mine AS MATERIALIZED (
     SELECT j.id, j.token, j.run_no, j.worker,
-           CASE WHEN current_setting('synchronous_commit') = 'off'
+           CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
                 THEN set_config('synchronous_commit', 'on', true) END AS durable
       FROM dutiful.job AS j WHERE j.id = :id::uuid AND j.token = :token::uuid FOR NO KEY UPDATE
 )
