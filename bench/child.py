@@ -24,8 +24,8 @@ def measure(subject: Subject, method: str, options: dict[str, Any]) -> Any:
     if method in ("enqueue_one", "enqueue_bulk"):
         jobs = _jobs(subject, method, options)
         return jobs / getattr(subject, method)(jobs)
-    if method == "drain":
-        return _drained(subject.drain(_jobs(subject, "drain", options)))
+    if method in ("drain", "drain_once", "drain_group"):
+        return _drained(getattr(subject, method)(_jobs(subject, method, options)))
     if method == "latency":
         return subject.latency(options["jobs"])
     if method == "idle":

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.targets import Target
 
-CALLS = ("enqueue_one", "enqueue_bulk", "drain", "latency", "held", "idle")
+CALLS = ("enqueue_one", "enqueue_bulk", "drain", "drain_once", "drain_group", "latency", "held", "idle")
 ENGINES = ("postgres", "sqlite")
 
 EVERY_OTHER_PEER = 8.0
@@ -88,6 +88,7 @@ OF_FLOOR = Target("ratio", "≥", 0.7)
 CPU, QUERIES = Target("ours", "≤", 0.5), Target("ours", "≤", 2)
 P50, P99 = Target("above floor", "≤", 3), Target("above floor", "≤", 15)
 DRAIN, SQLITE_DRAIN = Target("ratio", "≥", 0.4, later=0.6), Target("ratio", "≥", 0.4)
+ONCE, GROUP = Target("ratio", "≥", 0.8), Target("ratio", "≥", 5)
 FRESH = Target("ours", "≥", 80, later=90)
 
 # fmt: off
@@ -99,6 +100,9 @@ MEASURES = (
     Measure("postgres", "held_drain", "drain, held snapshot", "jobs/s", "held", _drained),
     Measure("postgres", "held_share", "held ÷ fresh drain", "%", "held", _share, FRESH),
     Measure("postgres", "held_cpu", "drain, held, CPU per job", "µs", "held", _per_job),
+    Measure("postgres", "once_drain", "once, a commit each", "jobs/s", "drain_once", _drained, ONCE),
+    Measure("postgres", "once_cpu", "once, CPU per job", "µs", "drain_once", _per_job),
+    Measure("postgres", "group_drain", "once, 50 a commit", "jobs/s", "drain_group", _drained, GROUP),
     Measure("postgres", "latency_p50", "start latency, p50", "ms", "latency", _p50, P50),
     Measure("postgres", "latency_p99", "start latency, p99", "ms", "latency", _p99, P99),
     Measure("postgres", "idle_queries", "idle worker, queries", "1/s", "idle", _queries, QUERIES),
@@ -107,6 +111,9 @@ MEASURES = (
     Measure("sqlite", "enqueue_bulk", "enqueue, in bulk", "jobs/s", "enqueue_bulk", _rate, OF_FLOOR),
     Measure("sqlite", "drain", "drain", "jobs/s", "drain", _drained, SQLITE_DRAIN, SQLITE_PEERS),
     Measure("sqlite", "drain_cpu", "drain, CPU per job", "µs", "drain", _per_job),
+    Measure("sqlite", "once_drain", "once, a commit each", "jobs/s", "drain_once", _drained, None),
+    Measure("sqlite", "once_cpu", "once, CPU per job", "µs", "drain_once", _per_job),
+    Measure("sqlite", "group_drain", "once, 50 a commit", "jobs/s", "drain_group", _drained, None),
     Measure("sqlite", "latency_p50", "start latency, p50", "ms", "latency", _p50),
     Measure("sqlite", "latency_p99", "start latency, p99", "ms", "latency", _p99),
     Measure("sqlite", "idle_cpu", "idle worker, CPU", "% core", "idle", _cpu, CPU),

@@ -20,6 +20,7 @@ from bench.results import Results
 from bench.servers import Servers
 from bench.sizes import Sizes
 
+ONCE = ("drain_once", "drain_group")  # no peer has jobs of this kind
 HELD_CHURN_S = 180.0  # what dutiful and its floor may take for their churn
 
 
@@ -47,6 +48,7 @@ class Plan:
             if contestant.measured_on(engine)
             and (not contestant.is_peer or contestant.name in self.peers)
             and (method != "held" or self._held(contestant, number))
+            and (method not in ONCE or not contestant.is_peer)
         ]
         start = number % max(1, len(found))
         return [*found[start:], *found[:start]]
@@ -113,7 +115,7 @@ def brief(method: str, outcome: Outcome) -> str:
         queries = outcome.value["queries_per_s"]
         counted = "" if queries is None else f", {queries:.1f} queries/s"
         return f"{outcome.value['cpu_percent']:.2f} % of a core{counted}"
-    if method in ("drain", "held"):
+    if method in ("drain", "held", *ONCE):
         churned = f" after {outcome.value['churned']:,} jobs" if method == "held" else ""
         cpu = outcome.value["cpu_us"]
         return f"{outcome.value['jobs_per_s']:,.0f}/s{churned}" + (

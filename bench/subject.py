@@ -98,6 +98,14 @@ class Subject(ABC):
     def drain(self, jobs: int) -> Drained:
         """From the first start to the last committed end of jobs stored beforehand."""
 
+    def drain_once(self, jobs: int) -> Drained:
+        """The same for jobs whose body inserts a row, once: work and end in one transaction each."""
+        raise NotMeasured("has no such jobs")
+
+    def drain_group(self, jobs: int) -> Drained:
+        """The same with many jobs to a commit."""
+        raise NotMeasured("has no such jobs")
+
     @abstractmethod
     def latency(self, jobs: int) -> list[float]:
         """Seconds from each enqueue call to the first line of its body, in a worker that was idle."""

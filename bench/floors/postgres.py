@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 
+from bench.floors import once_postgres
 from bench.floors.bell_postgres import Bell
 from bench.floors.rows import HORIZON, ID, READY_SEQ, Stand, copied, endings, singles
 from bench.floors.timing import timed
@@ -29,7 +30,13 @@ WARM = 10
 class Floor(Subject):
     name = "floor-postgres"
     store = "postgres"
-    rates = {"enqueue_one": 2_500, "enqueue_bulk": 50_000, "drain": 15_000}
+    rates = {
+        "enqueue_one": 2_500,
+        "enqueue_bulk": 50_000,
+        "drain": 15_000,
+        "drain_once": 1_500,
+        "drain_group": 1_500,
+    }
 
     def prepare(self) -> None:
         with closing(PostgresEngine(self.place.url)) as engine:
@@ -66,6 +73,13 @@ class Floor(Subject):
         with timed(jobs, [] if server is None else [server]) as drained:
             self._drain(jobs)
         return drained()
+
+    def drain_once(self, jobs: int) -> Drained:
+        once_postgres.prepare(self.place.url)
+        self._copy(copied(jobs, self.stand.lane, COPY_COLUMNS))
+        return once_postgres.drain(self, jobs)
+
+    drain_group = drain_once
 
     def held(self, jobs: int, churn: int, budget_s: float) -> Held:
         fresh = self.drain(jobs)

@@ -13,7 +13,7 @@ from contextlib import closing
 from typing import Any
 
 from bench.floors.bell_sqlite import Bell
-from bench.floors.rows import ID, Stand, copied, endings, singles
+from bench.floors.rows import APP, ID, TASK, Stand, copied, endings, singles
 from bench.floors.timing import timed
 from bench.subject import Drained, Subject
 from dutiful.engines.sqlite import SqliteEngine
@@ -29,7 +29,13 @@ INSERT = f"INSERT INTO main.dutiful_job ({', '.join(COLUMNS)}) VALUES ({', '.joi
 class Floor(Subject):
     name = "floor-sqlite"
     store = "sqlite"
-    rates = {"enqueue_one": 10_000, "enqueue_bulk": 100_000, "drain": 30_000}
+    rates = {
+        "enqueue_one": 10_000,
+        "enqueue_bulk": 100_000,
+        "drain": 30_000,
+        "drain_once": 1_500,
+        "drain_group": 1_500,
+    }
 
     def prepare(self) -> None:
         path = self.place.url.removeprefix("sqlite:///")
@@ -69,15 +75,43 @@ class Floor(Subject):
                 left -= len(claimed)
         return drained()
 
+    def drain_once(self, jobs: int) -> Drained:
+        """BEGIN IMMEDIATE; ledger; a user's insert; the completion; COMMIT: one writer, one at a time."""
+        self.enqueue_bulk(jobs)
+        self.connection.execute("CREATE TABLE bench_work (n bigint)")
+        claim = self.stand.claim()
+        left = jobs
+        with timed(jobs) as drained:
+            while left:
+                claimed = [row for row in self._run("claim_jobs", claim) if row[ID] is not None]
+                assert claimed, f"{left} jobs cannot be claimed"
+                for row in claimed:
+                    duty = {"app": APP, "task": TASK, "key": row[ID], "epoch": 1, "id": row[ID]}
+                    duty |= {"token": row[5], "run_no": row[6], "result": None}
+                    self.connection.execute("BEGIN IMMEDIATE")
+                    self._execute("begin_work", duty)
+                    self.connection.execute("INSERT INTO bench_work (n) VALUES (:n)", {"n": 1})
+                    assert self._execute("finish_work", duty)
+                    self.connection.execute("COMMIT")
+                left -= len(claimed)
+        return drained()
+
+    drain_group = drain_once
+
     def latency(self, jobs: int) -> list[float]:
         return Bell(self.place).latency(jobs)
 
     def _run(self, name: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
-        """One statement of dutiful's, which may have several parts, in one transaction."""
+        """One statement of dutiful's in one transaction."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        rows = self._execute(name, params)
+        self.connection.execute("COMMIT")
+        return rows
+
+    def _execute(self, name: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """One statement of dutiful's, which may have several parts."""
         given = {**params, "now": time.time_ns() // 1_000}
         rows: list[tuple[Any, ...]] = []
-        self.connection.execute("BEGIN IMMEDIATE")
         for text, names in render("sqlite", name, "named").parts:
             rows = self.connection.execute(text, {each: given[each] for each in names}).fetchall()
-        self.connection.execute("COMMIT")
         return rows
