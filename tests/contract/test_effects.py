@@ -24,8 +24,9 @@ from dutiful.model.errors import (
     StoreUnreachable,
     Unsure,
 )
+from dutiful.model.jobs import Failure
 from dutiful.model.keys import effect_key
-from dutiful.operations import effects
+from dutiful.operations import doubts, effects
 from dutiful.operations.plan import Call, Operation
 from tests.contract.calling import Caller, Callers, Provider
 from tests.contract.stores import APP, SECOND
@@ -339,16 +340,14 @@ def test_a_body_that_raised_is_over_although_its_call_was_not_noted(world: World
     assert callers.again(second, "snooze", charged=False).call(lookup=True) == {"charge": 0}
 
 
-@pytest.mark.parametrize("how", ["TimedOut", "snoozed"])
+@pytest.mark.parametrize("how", ["TimedOut", "CutOff", "snoozed"])
 def test_a_caller_that_may_live_is_waited_for(world: World, how: str) -> None:
     """A plain body that is out of time goes on in its thread."""
     callers = Callers(world)
     first = callers.next()
     _called_and_never_came_back(first)
-    if how == "TimedOut":
-        from dutiful.model.jobs import Failure
-
-        second = callers.again(first, failure=Failure("TimedOut", "too long"))
+    if how != "snoozed":
+        second = callers.again(first, failure=Failure(how, "its thread may go on"))
     else:
         second = callers.again(first, "snooze", charged=False)
     worker = first.row()["worker"]
@@ -456,6 +455,62 @@ def test_a_refusal_says_nothing_of_the_calls_before(world: World, refusal: Excep
     with pytest.raises(EffectInDoubt):
         callers.again(second).call(remembered="1h")
     assert callers.provider.calls == 2
+
+
+# ── people ──────────────────────────────────────────────────────────────────────────────────
+
+
+def in_doubt(callers: Callers) -> None:
+    """The job's effect has no known outcome, and its job waits for a person."""
+    first = callers.next()
+    lost(first)
+    second = callers.again(first)
+    with pytest.raises(EffectInDoubt) as doubt:
+        second.call()
+    assert callers.world.end(second.lease, "doubt", reason=str(doubt.value))
+    assert callers.world.state(callers.job) == "in_doubt"
+
+
+def test_what_a_person_found_is_given_to_the_body(world: World) -> None:
+    callers = Callers(world)
+    in_doubt(callers)
+    world.run(doubts.resume(APP, callers.job, actor="ann", result=b'{"charge":7}'))
+    caller = callers.next()
+    assert caller.call() == {"charge": 7}
+    assert (caller.row()["state"], caller.row()["settled_by"]) == ("done", "person ann")
+    assert callers.provider.calls == 1
+
+
+@pytest.mark.parametrize("new_key", [False, True])
+def test_what_a_person_refuted_is_sent_again(world: World, new_key: bool) -> None:
+    """Under its key, so that the other side still refuses a double; or under the one that it was given."""
+    callers = Callers(world)
+    in_doubt(callers)
+    after(world, "5m")
+    world.run(doubts.refute(APP, callers.job, actor="ann", new_key=new_key))
+    seen: list[str] = []
+    caller = callers.next()
+    caller.call(do=lambda key: seen.append(key))
+    assert seen == [caller.row()["key"]]
+    assert (seen == [caller.run.key("pay")]) is not new_key
+    assert world.verify() == []
+
+
+def test_a_new_key_holds_for_repeats_and_lookups(world: World) -> None:
+    callers = Callers(world)
+    in_doubt(callers)
+    after(world, "5m")
+    world.run(doubts.refute(APP, callers.job, actor="ann", new_key=True))
+    seen: list[str] = []
+    first = callers.next()
+    callers.provider.failing = [APPLIED]
+    lost(first, remembered="1h")
+    key = first.row()["key"]
+    after(world, "1h")
+    second = callers.again(first)
+    assert second.call(remembered="1h", lookup=lambda key: seen.append(key) or "found") == "found"
+    assert seen == [key] != [second.run.key("pay")]
+    assert callers.provider.applied[-1] == key
 
 
 # ── the fence ───────────────────────────────────────────────────────────────────────────────
@@ -852,5 +907,6 @@ def test_a_call_is_one_statement_each(store_world: World) -> None:
     engine.observe = seen.append
     caller.call()
     engine.observe = None
+    assert effects.intend(_caller(caller), _terms(), None).durable
     assert [step.name for step in seen] == ["look_at_effect", "intend_effect", "settle_effect"]
     assert all(isinstance(step, Call) and step.alone for step in seen)

@@ -345,8 +345,8 @@ SQL: list[tuple[str, str, str, str, Check]] = [
      "coalesce(e.ended_at, e.sent_at,", a_living_caller_is_not_doubled),
     ("a silent worker is dead", "look_at_effect", r"'died'\)", "'died', 'lapsed')",
      a_lost_caller_is_not_doubled),
-    ("out of time is over", "look_at_effect", r", 'TimedOut'", "", a_body_out_of_time_is_not_doubled),
-    ("lost is over", "look_at_effect", r"'WorkerLost', ", "", a_lost_caller_is_not_doubled),
+    ("out of time is over", "look_at_effect", r"'TimedOut', ", "", a_body_out_of_time_is_not_doubled),
+    ("lost is over", "look_at_effect", r", 'WorkerLost'", "", a_lost_caller_is_not_doubled),
     ("silent is died", "bury_workers", r"ELSE 'lapsed' END", "ELSE 'died' END",
      a_worker_that_fell_silent_is_not_proven_dead),
 ]  # fmt: skip

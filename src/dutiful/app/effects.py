@@ -149,17 +149,19 @@ def _with_store(asked: Asked, means: EffectMeans) -> Flow:
         if not look.mine:
             raise LeaseLost(job_id=asked.job_id, run_no=asked.run_no)
         row = look.row
+        key = asked.key if row is None else row.key  # a person may have given it another
         if (
             row is not None
             and row.tries in unanswered
             and (row.state, row.token) == ("intended", means.token)
         ):
-            return (yield from _send(asked, caller, row.tries))  # the write that got no answer was this one
+            # The write that got no answer was this one.
+            return (yield from _send(asked, caller, row.tries, key))
         decision = decide(row, look.now_us, asked.terms)
         if isinstance(decision, LookUp):
             assert row is not None and asked.lookup is not None
             try:
-                found = yield Calling("lookup", asked.lookup, asked.key)
+                found = yield Calling("lookup", asked.lookup, key)
             except Unsure:
                 decision = decide(row, look.now_us, asked.terms, "unsure")
             else:
@@ -182,7 +184,7 @@ def _with_store(asked: Asked, means: EffectMeans) -> Flow:
         assert isinstance(decision, Send)
         number = yield from _intend(asked, caller, row, decision.fresh, unanswered)
         if number is not None:
-            return (yield from _send(asked, caller, number))
+            return (yield from _send(asked, caller, number, key))
     raise StoreBusy(f"Effect {asked.name!r} was changed by others {ROUNDS_MAX} times in a row.")
 
 
@@ -199,12 +201,12 @@ def _intend(asked: Asked, caller: Caller, row: EffectRow | None, fresh: bool, un
         raise
 
 
-def _send(asked: Asked, caller: Caller, number: int) -> Flow:
+def _send(asked: Asked, caller: Caller, number: int, key: str) -> Flow:
     """The call itself, which is written down, and what comes of it."""
     kept: bytes | None
     why: str | None
     try:
-        value = yield Calling("do", asked.do, asked.key)
+        value = yield Calling("do", asked.do, key)
     except EffectRefused as error:
         yield from _note(asked, effects.end_call(caller, number, _text(error), refused=True))
         raise
@@ -261,7 +263,9 @@ def _kept(value: Any) -> tuple[bytes | None, str | None]:
 def _given(asked: Asked, kept: bytes | None, error: str | None) -> Any:
     """What the body is given: the same from the call itself, from a lookup and from the store."""
     if kept is None:
-        raise ResultNotKept(f"Effect {asked.name!r} is done, but what it returned is lost: {error}")
+        raise ResultNotKept(
+            f"Effect {asked.name!r} is done, but what it returned is lost: {error or 'nobody kept it'}"
+        )
     return decode_result(kept)
 
 

@@ -126,6 +126,8 @@ class EffectRow:
     """Whether nothing will ever show that it is dead: its worker fell silent, or has no row any more."""
     result: bytes | None = None
     error: str | None = None
+    key: str = ""
+    """Under which the other side knows it; a person may have given it another."""
 
     def window_ends_us(self, terms: Terms) -> int | None:
         """Until when the same key may be sent again; None where the other side has no keys."""

@@ -57,7 +57,7 @@ def look(caller: Caller) -> Steps[Look]:
     """The effect as it is, by the database's clock."""
     [row] = yield Call("look_at_effect", _run(caller), alone=True)
     mine, now_us, state, request_hash, asked_at, sent_at, remembered, margin, tries, token = row[:10]
-    calls_open, calls_alive, dead_since, lost, result, error = row[10:]
+    calls_open, calls_alive, dead_since, lost, result, error, key = row[10:]
     if state is None:
         return Look(bool(mine), now_us, None)
     seen = EffectRow(
@@ -75,6 +75,7 @@ def look(caller: Caller) -> Steps[Look]:
         caller_lost=bool(lost),
         result=None if result is None else bytes(result),
         error=error,
+        key=key,
     )
     return Look(bool(mine), now_us, seen)
 

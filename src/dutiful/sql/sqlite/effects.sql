@@ -9,8 +9,8 @@ SELECT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = :id AND j.token = :to
                 CASE WHEN w.gone_how IN ('left', 'reported', 'died') THEN w.gone_at END,
                 (SELECT f.failed_at FROM dutiful.failure AS f
                   WHERE f.job_id = e.job_id AND f.run_no = e.run_no
-                    AND f.kind NOT IN ('WorkerLost', 'TimedOut'))),
-       w.id IS NULL OR w.gone_at IS NOT NULL, e.result, e.error
+                    AND f.kind NOT IN ('CutOff', 'TimedOut', 'WorkerLost'))),
+       w.id IS NULL OR w.gone_at IS NOT NULL, e.result, e.error, e.key
   FROM (SELECT :now AS now) AS t
   LEFT JOIN dutiful.effect AS e
     ON e.app = :app AND e.task = :task AND e.duty = :duty AND e.name = :name
