@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from ..engines.contract import Clock, Engine, Runner
 from ..engines.urls import open_engine
-from ..engines.work import AnyWork, open_work
+from ..engines.work import AnyWork, WorkTransaction, open_work
 from ..model.durations import Duration, microseconds
 from ..model.errors import CommitUnknown, InvalidOption, InvalidTask, NotBuilt, UnknownTask
 from ..model.ids import make_id
@@ -21,7 +21,7 @@ from ..operations import enqueue
 from . import events
 from .handle import Handle
 from .running import Run
-from .task import Delivery, Isolation, Policy, Task, Using, checked_queue, repeated, rows_of
+from .task import DJANGO, Delivery, Isolation, Policy, Task, Using, checked_queue, repeated, rows_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -95,6 +95,14 @@ class App:
                 self._others[database] = open_engine(self.databases[database], clock=self._clock)
             return self._others[database]
 
+    def work_for(self, task: Task[..., Any]) -> WorkTransaction:
+        """A transaction for one run of an exactly_once task that is a plain function, not begun yet."""
+        if task.django is not None:
+            from ..engines.work_django import DjangoWork
+
+            return DjangoWork(self.engine, task.django)
+        return self.engine_of(task.elsewhere).work(elsewhere=task.elsewhere is not None)
+
     # ── declaring ───────────────────────────────────────────────────────────────────────────
 
     def task(
@@ -164,6 +172,8 @@ class App:
         return declare
 
     def _known_database(self, name: str | None) -> str | None:
+        if name is not None and name.partition(":")[0] == DJANGO:
+            return name
         if name is not None and name not in self.databases:
             raise InvalidTask(
                 f"App {self.name!r} has no database {name!r}{near(name, self.databases)}.",

@@ -32,6 +32,8 @@ Isolation = Literal["thread", "process"]
 Delivery = Literal["at_least_once", "exactly_once", "at_most_once"]
 
 NAME = re.compile(r"[A-Za-z0-9_.:<>@/-]{1,200}")
+DJANGO = "django"
+"""A task's ``database=`` that is Django's connection to the queue's own database."""
 PRIORITIES = range(-100, 101)
 GROUP_MAX = 50
 """Above 64 subtransactions in one transaction PostgreSQL's cache of them overflows."""
@@ -127,7 +129,14 @@ class Task(Generic[P, R]):
         self.codec = Codec.of(one, policy.name, (Run, Transaction, AsyncTransaction), names=names)
         self.once = None if once is None else Template.parse(once, self.codec.parameters)
         functools.update_wrapper(self, function)
+        database, _, alias = (policy.database or "").partition(":")
+        self.django = (alias or "default") if database == DJANGO else None
+        """The alias of Django's connection that its work is done on, if it is."""
+        self.elsewhere = policy.database if self.django is None else None
+        """The database of its work, where that is not the queue's own."""
         self._check_transaction()
+        if self.django is not None and self.is_async:
+            raise InvalidTask(f"{policy.name}: Django's connections are for plain functions, not async ones.")
         if self.is_async and (policy.group or policy.batch):
             raise InvalidTask(f"{policy.name}: group= and batch= are for plain functions, not async ones.")
         if policy.isolation == "process" and self.is_async:

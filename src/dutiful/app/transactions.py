@@ -23,7 +23,7 @@ Parameters = Mapping[str, Any] | Sequence[Any] | None
 class Transaction:
     """What ``tx: Transaction`` is given in an exactly_once task that is a plain function.
 
-    ``connection`` is the driver's own (psycopg, sqlite3 or apsw), with the transaction begun.
+    ``connection`` is the driver's own (psycopg, sqlite3, apsw or Django), with the transaction begun.
     """
 
     __slots__ = ("_work", "connection")
@@ -38,7 +38,9 @@ class Transaction:
         With a mapping, parameters are written ``:name`` on every database; with a sequence, in the
         driver's own way. A statement that ends the transaction is refused.
         """
-        return self.connection.execute(*statement(sql, params, self._work.style))
+        # Django's connection has no such method: its work brings one.
+        of: Any = self._work if hasattr(self._work, "execute") else self.connection
+        return of.execute(*statement(sql, params, self._work.style))
 
     def session(self) -> Session:
         """A SQLAlchemy session in this transaction; its ``commit()`` ends a savepoint and no more.

@@ -75,8 +75,8 @@ def _wait(rerun: int) -> None:
 
 
 def _transaction(app: App, task: Task[..., Any], members: Sequence[Member]) -> list[Ending]:
-    elsewhere = task.policy.database is not None
-    work = app.engine_of(task.policy.database).work(elsewhere=elsewhere)
+    elsewhere = task.elsewhere is not None
+    work = app.work_for(task)
     work.begin()
     endings: list[Ending] = []
     try:

@@ -75,7 +75,7 @@ class _Group:
     ) -> None:
         self.app = app
         self.task = task
-        self.elsewhere = task.policy.database is not None
+        self.elsewhere = task.elsewhere is not None
         self.members = sorted(members, key=lambda member: member[0].key or member[0].job_id)
         self.endings: dict[str, Ending] = {}
         self.error: BaseException | None = None
@@ -97,7 +97,7 @@ class _Group:
 
     def run(self, careful: bool) -> list[Ending]:
         self.endings.clear()
-        work = self._work = self.app.engine_of(self.task.policy.database).work(elsewhere=self.elsewhere)
+        work = self._work = self.app.work_for(self.task)
         work.begin()
         try:
             return self._in_transaction(work, careful)

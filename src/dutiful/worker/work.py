@@ -72,8 +72,8 @@ class Work:
         self.app = app
         self.task = task
         self.lease = lease
-        self.elsewhere = task.policy.database is not None
-        self.engine = app.engine_of(task.policy.database)
+        self.elsewhere = task.elsewhere is not None
+        self.engine = app.engine_of(task.elsewhere)
         self.begun: works.Begun | None = None
         self.superfluous: Superfluous | None = None
         self.broken = False
@@ -191,7 +191,7 @@ class PlainWork(Work):
         raise TypeError(f"{self.task.name} is a plain function: write `with run.transaction() as tx:`")
 
     def _open(self) -> None:
-        work = self.engine.work(elsewhere=self.elsewhere)
+        work = self.app.work_for(self.task)
         work.begin()
         try:
             begun = work.run(works.begin_work(self.app.name, self.lease))
