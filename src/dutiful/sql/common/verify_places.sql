@@ -80,7 +80,7 @@ SELECT count(*) OVER (), CAST(p.id AS text), 'history',
   FROM paired AS p LEFT JOIN dutiful.lane AS l ON l.id = p.lane
  WHERE (CAST(:app AS text) IS NULL OR l.app = :app)
    AND (p.outcome_before IN ('performed', 'duplicate') OR p.run_no < p.run_before
-        OR p.outcome = 'performed' AND p.run_no = p.run_before)
+        OR p.outcome = 'performed' AND p.run_no = p.run_before AND coalesce(p.outcome_before, '') <> 'waived')
  LIMIT :rows
 
 -- name: verify_lanes
