@@ -10,7 +10,7 @@ import pytest
 
 from devtools.places import ROOT
 
-HEAVY = ("psycopg", "apsw", "rich", "starlette", "jinja2", "sqlalchemy", "django", "pydantic")
+HEAVY = ("psycopg", "apsw", "rich", "starlette", "jinja2", "sqlalchemy", "django", "pydantic", "httpx")
 
 LOADED_BY_IMPORT = "import json, sys, dutiful; print(json.dumps(sorted(sys.modules)))"
 LOADED_BY_NAMES = (

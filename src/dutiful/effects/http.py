@@ -20,6 +20,7 @@ time-out, reset, broken answer             unknown
 looks for a connection, before the first byte of the request is written, and once per request: redirects
 are off, and a transport's ``retries=`` repeats only the connecting. A connection that breaks later is a
 ``ReadError``, ``WriteError`` or ``RemoteProtocolError``, and may have carried the whole request.
+(So a transport of your own must not repeat requests: its last error would speak for the first one.)
 """
 
 from __future__ import annotations
