@@ -6,6 +6,7 @@ from .app.app import App
 from .app.handle import Handle
 from .app.running import Run
 from .app.task import Task
+from .app.transactions import AsyncTransaction, Transaction
 from .model.errors import (
     CommitUnknown,
     DutifulError,
@@ -21,6 +22,7 @@ from .model.errors import (
     JobNotFound,
     KeyReused,
     LeaseLost,
+    LedgerMissing,
     NotBuilt,
     PayloadTooLarge,
     ResultNotKept,
@@ -29,6 +31,8 @@ from .model.errors import (
     StoreUnreachable,
     TimedOut,
     Unsure,
+    WorkNotFinished,
+    WorkRolledBack,
     WrongArgument,
     WrongState,
 )
@@ -38,6 +42,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "App",
+    "AsyncTransaction",
     "CommitUnknown",
     "DutifulError",
     "DutyTaken",
@@ -54,6 +59,7 @@ __all__ = [
     "JobNotFound",
     "KeyReused",
     "LeaseLost",
+    "LedgerMissing",
     "NotBuilt",
     "PayloadTooLarge",
     "ResultNotKept",
@@ -66,7 +72,10 @@ __all__ = [
     "StoreUnreachable",
     "Task",
     "TimedOut",
+    "Transaction",
     "Unsure",
+    "WorkNotFinished",
+    "WorkRolledBack",
     "WrongArgument",
     "WrongState",
 ]

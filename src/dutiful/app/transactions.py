@@ -7,7 +7,7 @@ returned, together with the ledger and the job's completion.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..engines.work import AsyncWorkTransaction, WorkTransaction
 from ..engines.work import open_work as open_work
@@ -27,6 +27,9 @@ class Transaction:
     """
 
     __slots__ = ("_work", "connection")
+
+    given: ClassVar[Transaction]
+    """A default for type checkers, "filled in by the worker": ``tx: Transaction = Transaction.given``."""
 
     def __init__(self, work: WorkTransaction) -> None:
         self._work = work
@@ -60,6 +63,9 @@ class AsyncTransaction:
 
     __slots__ = ("_work", "connection")
 
+    given: ClassVar[AsyncTransaction]
+    """See :attr:`Transaction.given`."""
+
     def __init__(self, work: AsyncWorkTransaction) -> None:
         self._work = work
         self.connection: Any = work.raw
@@ -72,6 +78,10 @@ class AsyncTransaction:
     async def session(self) -> AsyncSession:
         """A SQLAlchemy ``AsyncSession`` in this transaction, see :meth:`Transaction.session`."""
         return await self._work.session()  # type: ignore[no-any-return]
+
+
+Transaction.given = Transaction.__new__(Transaction)
+AsyncTransaction.given = AsyncTransaction.__new__(AsyncTransaction)
 
 
 def statement(sql: str, params: Parameters, style: str) -> tuple[Any, ...]:
