@@ -26,8 +26,9 @@ POSTGRES_SHAPE = (
     " WHERE a.attrelid = 'dutiful.ledger'::regclass AND a.attnum > 0 ORDER BY a.attnum",
     "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
     " WHERE conrelid = 'dutiful.ledger'::regclass ORDER BY 1",
-    "SELECT proname, prosrc FROM pg_proc WHERE oid = 'dutiful.ledger_settled'::regproc",
-    "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'dutiful.ledger'::regclass",
+    "SELECT proname, prosrc FROM pg_proc WHERE oid IN"
+    " ('dutiful.ledger_settled'::regproc, 'dutiful.ledger_kept'::regproc) ORDER BY 1",
+    "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'dutiful.ledger'::regclass ORDER BY 1",
     "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'dutiful.ledger'::regclass ORDER BY 1",
     "SELECT reloptions FROM pg_class WHERE oid = 'dutiful.ledger'::regclass",
 )
@@ -77,7 +78,7 @@ def test_it_is_the_schemas_own_whatever_came_first(bare_url: str, request: pytes
     other = second(bare_url, request)
     with full(other) as engine:
         wanted = shape(engine)
-        assert len(wanted) == (6 if engine.name == "postgres" else 1) and wanted[0]
+        assert len(wanted) == (6 if engine.name == "postgres" else 3) and wanted[0]
         # beside a full schema
         assert make_ledger(other) is False
         assert shape(engine) == wanted
@@ -110,7 +111,14 @@ def tables(engine: Engine) -> list[str]:
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("lost", ["TRIGGER ledger_settled ON dutiful.ledger", "INDEX dutiful.ledger_at"])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "TRIGGER ledger_settled ON dutiful.ledger",
+        "TRIGGER ledger_result ON dutiful.ledger",
+        "INDEX dutiful.ledger_at",
+    ],
+)
 def test_what_was_lost_of_it_is_made_again(empty_postgres_url: str, lost: str) -> None:
     make_ledger(empty_postgres_url)
     with seen(empty_postgres_url) as engine:
@@ -280,3 +288,21 @@ def test_who_may_not_make_it_may_find_it(empty_postgres_url: str) -> None:
         connection.execute("SET ROLE dutiful_guest_of_ledger")
         assert make_ledger(connection) is False
         connection.rollback()
+
+
+def test_a_row_is_never_changed_once_it_is_written(bare_url: str) -> None:
+    make_ledger(bare_url)
+    engine = open_engine(bare_url)
+    try:
+        write(
+            engine,
+            "INSERT INTO dutiful.ledger (app, task, key, epoch, kind, at) VALUES ('', '', 'k', 0, 'once', 1)",
+        )
+        write(engine, "UPDATE dutiful.ledger SET result = %s WHERE key = 'k'", b"1")
+        for change in ("at = 2", "epoch = 1", "key = 'other'", "result = NULL", "request = 'x'"):
+            with pytest.raises(Exception, match="a row of the ledger is never changed"):
+                write(engine, f"UPDATE dutiful.ledger SET {change}")
+        [(key, at, result)] = look(engine, "SELECT key, at, result FROM dutiful.ledger")
+        assert (key, at, bytes(result)) == ("k", 1, b"1")
+    finally:
+        engine.close()

@@ -30,8 +30,10 @@ def unguarded(world: World) -> None:
         for name in ("job_token", "job_worker", "job_numbers", "job_doubt"):
             world.sql(f"ALTER TABLE dutiful.job DROP CONSTRAINT {name}")
         world.sql("ALTER TABLE dutiful.effect DROP CONSTRAINT effect_settled")
+        world.sql("ALTER TABLE dutiful.ledger DISABLE TRIGGER ledger_kept")
     else:
         world.sql("PRAGMA ignore_check_constraints = ON")
+        world.sql("DROP TRIGGER main.dutiful_ledger_kept")
 
 
 def emptied(world: World) -> None:

@@ -166,6 +166,10 @@ def test_migrations_from_zero_equal_the_schema_on_postgres(
         " WHERE connamespace = 'dutiful'::regnamespace AND conrelid::regclass::text !~ 'history_\\d'"
     )
     functions = "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'dutiful'::regnamespace"
+    triggers = (
+        "SELECT pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+        " WHERE c.relnamespace = 'dutiful'::regnamespace AND NOT t.tgisinternal"
+    )
     options = (
         "SELECT relname, relkind::text, reloptions FROM pg_class"
         " WHERE relnamespace = 'dutiful'::regnamespace AND relname !~ '^history_\\d'"
@@ -180,7 +184,7 @@ def test_migrations_from_zero_equal_the_schema_on_postgres(
     )
     with psycopg.connect(empty_postgres_url) as empty, psycopg.connect(postgres_url) as made:
         empty.execute(schema("postgres"))  # type: ignore[arg-type]
-        for question in (columns, constraints, functions, options, indexes, sequences):
+        for question in (columns, constraints, functions, triggers, options, indexes, sequences):
             one = sorted(map(repr, empty.execute(question).fetchall()))
             assert sorted(map(repr, made.execute(question).fetchall())) == one
 

@@ -29,13 +29,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PARTS: dict[EngineName, tuple[Call, ...]] = {
-    "sqlite": (Call("make_ledger"),),
+    "sqlite": (Call("make_ledger"), Call("make_ledger_guard"), Call("make_ledger_guards")),
     "postgres": (
         Call("lock_ledger", {"class": LOCK_CLASS}),
         Call("make_ledger_schema"),
         Call("make_ledger"),
         Call("make_ledger_function"),
         Call("make_ledger_trigger"),
+        Call("make_ledger_guard"),
+        Call("make_ledger_guards"),
         Call("make_ledger_index"),
     ),
 }

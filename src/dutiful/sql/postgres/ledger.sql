@@ -2,8 +2,9 @@
 -- Whether the ledger is here, whole. A user who may not make it may still ask.
 SELECT to_regclass('dutiful.ledger') IS NOT NULL
    AND to_regclass('dutiful.ledger_at') IS NOT NULL
-   AND EXISTS (SELECT 1 FROM pg_catalog.pg_trigger AS t
-                WHERE t.tgrelid = to_regclass('dutiful.ledger') AND t.tgname = 'ledger_settled')
+   AND 3 = (SELECT count(*) FROM pg_catalog.pg_trigger AS t
+             WHERE t.tgrelid = to_regclass('dutiful.ledger')
+               AND t.tgname IN ('ledger_settled', 'ledger_kept', 'ledger_result'))
 
 -- name: make_ledger
 -- The ledger alone, for a database without jobs: as the schema has it (a house test compares them), and

@@ -30,6 +30,28 @@ BEGIN
     END IF;
 END $$
 
+-- name: make_ledger_guard
+-- What refuses a change; why, says the schema.
+CREATE OR REPLACE FUNCTION dutiful.ledger_kept() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'DU002', MESSAGE = 'a row of the ledger is never changed';
+END $$
+
+-- name: make_ledger_guards
+-- No row is changed once it is written.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_trigger AS t
+                    WHERE t.tgrelid = 'dutiful.ledger'::regclass AND t.tgname = 'ledger_result') THEN
+        DROP TRIGGER IF EXISTS ledger_kept ON dutiful.ledger;
+        CREATE TRIGGER ledger_kept AFTER UPDATE OF app, task, key, epoch, kind, at, run_no, job_id, token, request
+            ON dutiful.ledger FOR EACH ROW EXECUTE FUNCTION dutiful.ledger_kept();
+        CREATE TRIGGER ledger_result AFTER UPDATE OF result ON dutiful.ledger FOR EACH ROW
+            WHEN (OLD.result IS NOT NULL) EXECUTE FUNCTION dutiful.ledger_kept();
+    END IF;
+END $$
+
 -- name: make_ledger_index
 -- For forgetting what is old.
 CREATE INDEX IF NOT EXISTS ledger_at ON dutiful.ledger USING brin (at)

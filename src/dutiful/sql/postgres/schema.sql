@@ -267,6 +267,18 @@ CREATE CONSTRAINT TRIGGER ledger_settled AFTER INSERT ON dutiful.ledger
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.kind = 'work')
     EXECUTE FUNCTION dutiful.ledger_settled();
 
+-- No row of the ledger is changed once it is written (I16); a result is added to it once, in its transaction.
+CREATE FUNCTION dutiful.ledger_kept() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'DU002', MESSAGE = 'a row of the ledger is never changed';
+END $$;
+
+CREATE TRIGGER ledger_kept AFTER UPDATE OF app, task, key, epoch, kind, at, run_no, job_id, token, request
+    ON dutiful.ledger FOR EACH ROW EXECUTE FUNCTION dutiful.ledger_kept();
+CREATE TRIGGER ledger_result AFTER UPDATE OF result ON dutiful.ledger FOR EACH ROW
+    WHEN (OLD.result IS NOT NULL) EXECUTE FUNCTION dutiful.ledger_kept();
+
 CREATE INDEX ledger_at ON dutiful.ledger USING brin (at);
 
 -- One call to the world outside: named by duty and name, its key the same for every run, job and epoch.

@@ -1,6 +1,7 @@
 -- name: look_at_ledger
--- Whether the ledger is here.
-SELECT EXISTS (SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = 'dutiful_ledger')
+-- Whether the ledger is here, whole.
+SELECT 3 = (SELECT count(*) FROM main.sqlite_master
+             WHERE name IN ('dutiful_ledger', 'dutiful_ledger_kept', 'dutiful_ledger_result'))
 
 -- name: make_ledger
 -- The ledger alone, for a file without jobs: as the schema has it (a house test compares them), and
@@ -21,3 +22,15 @@ CREATE TABLE IF NOT EXISTS dutiful.ledger (
     CONSTRAINT ledger_kind CHECK (kind IN ('work', 'start', 'once')),
     CONSTRAINT ledger_run CHECK ((kind = 'once') = (token IS NULL))
 ) WITHOUT ROWID
+
+-- name: make_ledger_guard
+-- No row is changed once it is written.
+CREATE TRIGGER IF NOT EXISTS dutiful_ledger_kept
+    AFTER UPDATE OF app, task, key, epoch, kind, at, run_no, job_id, token, request ON dutiful_ledger
+    BEGIN SELECT RAISE(ABORT, 'a row of the ledger is never changed'); END
+
+-- name: make_ledger_guards
+-- Nor is a result.
+CREATE TRIGGER IF NOT EXISTS dutiful_ledger_result AFTER UPDATE OF result ON dutiful_ledger
+    WHEN OLD.result IS NOT NULL
+    BEGIN SELECT RAISE(ABORT, 'a row of the ledger is never changed'); END

@@ -251,6 +251,13 @@ CREATE TABLE dutiful_ledger (
     CONSTRAINT ledger_run CHECK ((kind = 'once') = (token IS NULL))
 ) WITHOUT ROWID;
 
+-- No row of the ledger is changed once it is written (I16); a result is added to it once, in its transaction.
+CREATE TRIGGER dutiful_ledger_kept
+    AFTER UPDATE OF app, task, key, epoch, kind, at, run_no, job_id, token, request ON dutiful_ledger
+    BEGIN SELECT RAISE(ABORT, 'a row of the ledger is never changed'); END;
+CREATE TRIGGER dutiful_ledger_result AFTER UPDATE OF result ON dutiful_ledger WHEN OLD.result IS NOT NULL
+    BEGIN SELECT RAISE(ABORT, 'a row of the ledger is never changed'); END;
+
 -- One call to the world outside: named by duty and name, its key the same for every run, job and epoch.
 -- "intended" is committed before the call, so that no call is ever unknown to us; asked_at is when the
 -- provider may first have seen the key, ended_at when the last call came back without an outcome.

@@ -43,6 +43,25 @@ BEGIN
     END IF;
 END $$;
 
+-- No row of the ledger is changed once it is written (I16); a result is added to it once, in its transaction.
+CREATE OR REPLACE FUNCTION dutiful.ledger_kept() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'DU002', MESSAGE = 'a row of the ledger is never changed';
+END $$;
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_trigger AS t
+                    WHERE t.tgrelid = 'dutiful.ledger'::regclass AND t.tgname = 'ledger_result') THEN
+        DROP TRIGGER IF EXISTS ledger_kept ON dutiful.ledger;
+        CREATE TRIGGER ledger_kept AFTER UPDATE OF app, task, key, epoch, kind, at, run_no, job_id, token, request
+            ON dutiful.ledger FOR EACH ROW EXECUTE FUNCTION dutiful.ledger_kept();
+        CREATE TRIGGER ledger_result AFTER UPDATE OF result ON dutiful.ledger FOR EACH ROW
+            WHEN (OLD.result IS NOT NULL) EXECUTE FUNCTION dutiful.ledger_kept();
+    END IF;
+END $$;
+
 CREATE INDEX IF NOT EXISTS ledger_at ON dutiful.ledger USING brin (at);
 
 -- One call to the world outside: named by duty and name, its key the same for every run, job and epoch.
