@@ -1,4 +1,4 @@
-"""Work in another database than the queue's: its ending says where, and the checker knows that."""
+"""exactly_once in another database: the ledger there is the proof, and the queue follows it."""
 
 from __future__ import annotations
 
@@ -9,83 +9,122 @@ from typing import Any
 
 import pytest
 
-from dutiful import App
-from dutiful.app.transactions import AsyncTransaction, Transaction
-from dutiful.operations import verify
+from dutiful import App, Transaction
+from dutiful.model.errors import CommitUnknown
+from dutiful.operations import settle, verify, workers
 from dutiful.testing import run_all
 from tests.contract.shops import Shop, add
-from tests.contract.stores import look, write
+from tests.contract.test_exactly_once import carried, claimed
 
 
 @pytest.fixture
-def shop(rows_url: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
+def shop(rows_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shop]:
+    """Jobs in a store of each kind, work in another of the same kind."""
     if rows_url.startswith("sqlite"):
         _, _, options = rows_url.partition("?")
-        books = f"sqlite:///{tmp_path}/books.db?{options}"
+        other = f"sqlite:///{tmp_path}/books.db" + (f"?{options}" if options else "")
     else:
-        books = request.getfixturevalue("postgres_url")
-    app = App("shop" + secrets.token_hex(4), rows_url, databases={"books": books})
+        other = request.getfixturevalue("postgres_url")
+    app = App("shop" + secrets.token_hex(4), rows_url, databases={"books": other})
     app.migrate()
     app.engine_of("books").migrate()
     yield Shop(app, "books")
     app.close()
 
 
-@pytest.mark.parametrize("kind", ["plain", "async"])
-def test_an_ending_says_where_its_work_is(shop: Shop, kind: str) -> None:
-    options: Any = {"name": "credit", "delivery": "exactly_once", "database": "books"}
-    if kind == "plain":
+def entry(shop: Shop, **options: Any) -> Any:
+    @shop.app.task(name="entry", delivery="exactly_once", database="books", once="entry:{n}", **options)
+    def entry(n: int, *, tx: Transaction = Transaction.given) -> int:
+        tx.execute(*add(n, "work"))
+        return n * 10
 
-        @shop.app.task(**options)
-        def credit(order_id: int, *, tx: Transaction) -> None:
-            tx.execute(*add(order_id, "work"))
+    return entry
 
-    else:
 
-        @shop.app.task(**options)
-        async def credit(order_id: int, *, tx: AsyncTransaction) -> None:
-            await tx.execute(*add(order_id, "work"))
+def sound(shop: Shop) -> None:
+    assert shop.app.engine.run(verify.check(shop.app.name, full=True)) == []
 
-    job = shop.app.find_task("credit").enqueue(7).id
-    [outcome] = run_all(shop.app)
-    assert outcome.verb == "complete"
-    assert shop.receipts() == [(7, "work")]
+
+def test_the_work_is_there_and_the_job_is_done_here(shop: Shop) -> None:
+    handle = entry(shop, result=True).enqueue(1)
+    assert [outcome.verb for outcome in run_all(shop.app)] == ["complete"]
+    assert (shop.receipts(), shop.works()) == ([(1, "work")], 1)
+    assert handle.result("1s") == 10
+    sound(shop)
+
+
+def test_killed_between_the_two_commits_nothing_is_done_twice(shop: Shop) -> None:
+    """The work is committed there, and the queue was never told: the next run finds the ledger row."""
+    handle = entry(shop, result=True).enqueue(1)
+    [lease] = claimed(shop)
+    ending = carried(shop.app, lease)
+    assert ending.verb == "complete"  # and is not stored: the worker dies here
     engine = shop.app.engine
-    assert look(engine, "SELECT reason FROM dutiful.history WHERE id = %s", job) == [("in books",)]
-    assert engine.run(verify.check(shop.app.name, full=True)) == []
+    [(worker,)] = Shop.sql(_queue(shop), f"SELECT max(id) FROM {_table(shop, 'worker')}")
+    engine.run(workers.bury([worker], silent=False))
+    assert len(engine.run(workers.lapse())) == 1
+    assert engine.run(settle.settle([ending], worker)) == [ending]
+    outcomes = run_all(shop.app)
+    assert [outcome.verb for outcome in outcomes] == ["complete"]
+    assert (shop.receipts(), shop.works()) == ([(1, "work")], 1)
+    assert handle.result("1s") == 10, "the ledger kept the result"
+    sound(shop)
 
 
-def test_a_duplicate_says_where_its_duty_was_done(shop: Shop) -> None:
-    @shop.app.task(name="credit", once="credit:{order_id}", delivery="exactly_once", database="books")
-    def credit(order_id: int, *, tx: Transaction) -> None:
-        tx.execute(*add(order_id, "work"))
-
-    first = credit.enqueue(7).id
-    assert [outcome.verb for outcome in run_all(shop.app)] == ["complete"]
-    write(shop.app.engine, "DELETE FROM dutiful.duty")  # it was remembered no longer
-    second = credit.enqueue(7).id
+def test_a_second_job_of_the_duty_is_a_duplicate(shop: Shop) -> None:
+    task = entry(shop)
+    task.using(remember="0s").enqueue(1)
+    run_all(shop.app)
+    second = task.using(remember="0s").enqueue(1)
     assert [outcome.verb for outcome in run_all(shop.app)] == ["duplicate"]
-    ending = "SELECT same_as, reason FROM dutiful.history WHERE id = %s"
-    [(same_as, reason)] = look(shop.app.engine, ending, second)
-    assert (str(same_as), reason) == (first, "in books")
-    assert shop.receipts() == [(7, "work")]
-    assert shop.app.engine.run(verify.check(shop.app.name, full=True)) == []
-    assert shop.app.engine.run(verify.elsewhere(shop.app.name)) == {"books": 1}
+    assert second.job().outcome == "duplicate"
+    assert shop.receipts() == [(1, "work")]
+    sound(shop)
 
 
-@pytest.mark.parametrize("delivery", ["exactly_once", "at_most_once"])
-def test_jobs_of_a_task_that_became_at_least_once_are_no_finding(shop: Shop, delivery: Any) -> None:
-    """They were stored with one promise, and done with another."""
-    before = App(shop.app.name, shop.app.url)
-    before.task(name="credit", delivery=delivery)(lambda: None)
-    before.find_task("credit").enqueue()
-    before.close()
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_commit_without_an_answer_is_asked_of_the_ledger(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    entry(shop).enqueue(1)
+    kind = type(shop.engine.work())
+    commit, cuts = kind.commit, [1]
 
-    @shop.app.task(name="credit")
-    def credit() -> None:
-        pass
+    def cut(self: Any) -> None:
+        if not cuts:
+            return commit(self)
+        cuts.clear()
+        if kept:
+            commit(self)
+        else:
+            self.rollback()
+        raise CommitUnknown("cut by the test")
 
+    monkeypatch.setattr(kind, "commit", cut)
     assert [outcome.verb for outcome in run_all(shop.app)] == ["complete"]
-    assert shop.app.engine.run(verify.check(shop.app.name, full=True)) == []
-    reasons = look(shop.app.engine, "SELECT reason FROM dutiful.history WHERE delivery = %s", delivery)
-    assert reasons == [("as at_least_once",)]
+    assert (shop.receipts(), shop.works()) == ([(1, "work")], 1)
+    sound(shop)
+
+
+def test_a_database_without_a_ledger_says_what_to_type(rows_url: str, tmp_path: Path) -> None:
+    app = App("bare" + secrets.token_hex(4), rows_url, databases={"books": f"sqlite:///{tmp_path}/bare.db"})
+    app.migrate()
+
+    @app.task(delivery="exactly_once", database="books", retry=0)
+    def entry(n: int, *, tx: Transaction = Transaction.given) -> None: ...
+
+    entry.enqueue(1)
+    [outcome] = run_all(app)
+    assert (outcome.verb, outcome.kind) == ("bury", "LedgerMissing")
+    assert "dutiful migrate --ledger" in outcome.message
+    app.close()
+
+
+def _queue(shop: Shop) -> Shop:
+    queue = Shop.__new__(Shop)
+    queue.engine = shop.app.engine
+    return queue
+
+
+def _table(shop: Shop, name: str) -> str:
+    return f"dutiful.{name}" if shop.app.engine.name == "postgres" else f"dutiful_{name}"
