@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from .app.app import App
 from .app.handle import Handle
+from .app.newer import awrite_if_newer, write_if_newer
+from .app.once import Turn, once
+from .app.once_per import once_per
 from .app.running import Run
 from .app.task import Task
 from .app.transactions import AsyncTransaction, Transaction
+from .engines.ledgers import make_ledger
 from .model.errors import (
     CommitUnknown,
     DutifulError,
@@ -24,12 +28,16 @@ from .model.errors import (
     LeaseLost,
     LedgerMissing,
     NotBuilt,
+    NotInTransaction,
     PayloadTooLarge,
+    RequestChanged,
     ResultNotKept,
     ResultNotReady,
+    StoreBusy,
     StoreError,
     StoreUnreachable,
     TimedOut,
+    TurnBroken,
     Unsure,
     WorkNotFinished,
     WorkRolledBack,
@@ -61,21 +69,31 @@ __all__ = [
     "LeaseLost",
     "LedgerMissing",
     "NotBuilt",
+    "NotInTransaction",
     "PayloadTooLarge",
+    "RequestChanged",
     "ResultNotKept",
     "ResultNotReady",
     "Retry",
     "RetryIn",
     "Run",
     "Snooze",
+    "StoreBusy",
     "StoreError",
     "StoreUnreachable",
     "Task",
     "TimedOut",
     "Transaction",
+    "Turn",
+    "TurnBroken",
     "Unsure",
     "WorkNotFinished",
     "WorkRolledBack",
     "WrongArgument",
     "WrongState",
+    "awrite_if_newer",
+    "make_ledger",
+    "once",
+    "once_per",
+    "write_if_newer",
 ]
