@@ -127,7 +127,7 @@ def cut_round(till: Till, one: Round, count: Count, round_s: float = ROUND_S) ->
     proxy = till.proxy(one.task)
     trap = proxy.trap("COMMIT", one.when, one.cuts, after=LEDGER, hold_s=one.hold_s)
     ids = till.enqueue(one.task, *((n,) for n in range(one.jobs)))
-    trap.wait(round_s)
+    trap.wait()
     until(lambda: till.left() == 0, f"all of this round are done: {one}", round_s)
     # Done, a job may be before its worker hears of it.
     until(lambda: len(till.reported(ids)) >= one.cuts, f"each cut is reported: {one}", round_s)
