@@ -121,6 +121,7 @@ class App:
         isolation: Isolation = "thread",
         delivery: Delivery = "at_least_once",
         database: str | None = None,
+        lookup: Callable[..., Any] | None = None,
         group: int | None = None,
         batch: int | None = None,
         aliases: Iterable[str] = (),
@@ -141,7 +142,9 @@ class App:
         exactly_once task works, if not the queue's own.
         ``group`` lets up to 50 exactly_once jobs share one commit; with ``batch`` the body is called once
         for up to so many jobs, whose one argument it takes as a list: they succeed or fail together.
-        Raises a DeclarationError.
+        ``lookup`` is asked what became of an at_most_once body that was cut off: with those of the task's
+        arguments that it names, it returns what it found, None if it was surely not done, or raises
+        :class:`dutiful.Unsure`. Raises a DeclarationError.
         """
         policy_fields: dict[str, Any] = {
             "queue": queue,
@@ -165,7 +168,7 @@ class App:
 
         def declare(function: Callable[P, R]) -> Task[P, R]:
             own = name if name is not None else f"{function.__module__}.{function.__qualname__}"
-            task = Task(self, function, Policy(name=own, **policy_fields), once, names)
+            task = Task(self, function, Policy(name=own, **policy_fields), once, names, lookup)
             self._add(task)
             return task
 

@@ -19,6 +19,7 @@ from ..model.payload import Codec
 from ..model.retry import Retry
 from ..model.signatures import batched
 from .handle import Handle
+from .lookups import Lookup
 from .running import Run
 from .transactions import AsyncTransaction, Transaction
 
@@ -112,7 +113,13 @@ class Task(Generic[P, R]):
     """A declared task. Call it, and it is the plain function; :meth:`enqueue` it, and it is a job."""
 
     def __init__(
-        self, app: App, function: Callable[P, R], policy: Policy, once: str | None, names: Mapping[str, Any]
+        self,
+        app: App,
+        function: Callable[P, R],
+        policy: Policy,
+        once: str | None,
+        names: Mapping[str, Any],
+        lookup: Callable[..., Any] | None = None,
     ) -> None:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise InvalidTask(f"{policy.name} is a generator; a task is a function or an async function.")
@@ -128,6 +135,9 @@ class Task(Generic[P, R]):
             self.batched, one = batched(function, policy.name, names)
         self.codec = Codec.of(one, policy.name, (Run, Transaction, AsyncTransaction), names=names)
         self.once = None if once is None else Template.parse(once, self.codec.parameters)
+        self.lookup = (
+            None if lookup is None else Lookup.of(lookup, policy.name, policy.delivery, self.codec.parameters)
+        )
         functools.update_wrapper(self, function)
         database, _, alias = (policy.database or "").partition(":")
         self.django = (alias or "default") if database == DJANGO else None

@@ -7,6 +7,7 @@ Everything is the real thing: ``App("shop", "sqlite://")`` keeps its jobs in mem
 from __future__ import annotations
 
 from .clock import Clock
+from .doubts import look_up_all
 from .running import Outcome, run, run_all
 
-__all__ = ["Clock", "Outcome", "run", "run_all"]
+__all__ = ["Clock", "Outcome", "look_up_all", "run", "run_all"]

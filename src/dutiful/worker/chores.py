@@ -22,7 +22,7 @@ from ..app.events import emit
 from ..model.brake import Brake
 from ..model.errors import DutifulError
 from ..model.jobs import Lane
-from ..operations import claims, retention, workers
+from ..operations import claims, doubts, retention, workers
 from . import liveness, verifying
 from .options import SWEEP_S
 from .places import record_folder
@@ -36,6 +36,7 @@ PREPARE_S = 3600.0
 PRUNE_S = 600.0
 DUTIES_S = 60.0
 FILES_S = 3600.0
+PROVE_S = 30.0
 VERIFY_S = 60.0
 
 
@@ -57,6 +58,7 @@ class Chores:
             self.prepare: (start, PREPARE_S),
             self.prune: (start + PRUNE_S * random.random(), PRUNE_S),
             self.prune_duties: (start + DUTIES_S * random.random(), DUTIES_S),
+            self.prove: (start + PROVE_S * random.random(), PROVE_S),
             self.forget_files: (start + FILES_S * random.random(), FILES_S),
             self.verify: (start + VERIFY_S * random.random(), VERIFY_S / 4),
         }
@@ -180,6 +182,13 @@ class Chores:
                 self._cursor = self._worker.engine.run(retention.prune_duties(self._cursor)).cursor
                 if self._cursor == retention.START:
                     break
+
+    def prove(self) -> None:
+        """Of workers that fell silent and left doubts: which of this host's are surely dead by now."""
+        engine = self._worker.engine
+        for row, host, file in engine.run(doubts.unproven()):
+            if host == self._host and liveness.is_dead(file):
+                engine.run(doubts.prove(row))
 
     def forget_files(self) -> None:
         """Remove files of workers whose rows were forgotten."""

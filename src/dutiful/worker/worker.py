@@ -32,6 +32,7 @@ from .heart import Heart, read_marks, steady_now
 from .held import Held
 from .holdings import Holdings
 from .liveness import WorkerFile
+from .lookups import Lookups
 from .options import CANCEL_BEFORE_S, WorkerOptions
 from .places import record_folder, worker_token
 from .pools import LoopPool, ThreadPool
@@ -101,7 +102,7 @@ class Worker:
         self.threads = ThreadPool(app, options.slots if sync_tasks else 0, self._begin, self.holdings.ended)
         hooks = [*app.starters, *app.stoppers]
         self.loop = LoopPool(app, options.slots if async_tasks else 0, self._begin, self.holdings.ended)
-        self._uses_loop = bool(async_tasks) or bool(hooks)
+        self._uses_loop = bool(async_tasks) or bool(hooks) or Lookups.on_loop(app)
         self.timeouts = Timeouts(self._timed_out)
         self.heart = Heart(
             self._heart_engine,
@@ -129,6 +130,7 @@ class Worker:
         )
         self.children = ChildPool(self, isolated)
         self.chores = Chores(self)
+        self.lookups = Lookups(self)
         if self._uses_loop:
             self.loop.start()
         asked_at = steady_now()
@@ -153,6 +155,7 @@ class Worker:
         self.fetcher.start()
         self.children.start()
         self.chores.start()
+        self.lookups.start()
 
     def drain(self) -> None:
         """Stop claiming, finish what runs, leave: what SIGTERM does. Returns at once."""
@@ -182,6 +185,7 @@ class Worker:
         budget_ends = time.monotonic() + self.options.drain_s
         emit(logger, logging.INFO, events.WORKER_DRAINING, id=self.id, running=len(self.holdings.running()))
         self.fetcher.stop()
+        self.lookups.stop()
         self.children.stop_claiming()
         self.holdings.hand_back_waiting()
         cancel_at = budget_ends - min(CANCEL_BEFORE_S, self.options.drain_s / 5)
