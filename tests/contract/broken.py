@@ -9,7 +9,7 @@ from typing import Any
 
 from dutiful.model.effects import Terms
 from dutiful.model.jobs import Lease
-from dutiful.operations import effects, people, starts, works
+from dutiful.operations import doubts, effects, people, starts, works
 from tests.contract.stores import APP
 from tests.contract.world import World
 
@@ -17,6 +17,7 @@ numbers = itertools.count(1)
 
 OTHER = "018f0000-0000-7000-8000-000000000000"
 THIRD = "018f0000-0000-7000-8000-000000000003"
+HOUR = 3_600_000_000
 TOKEN = "01234567-89ab-cdef-0123-456789abcdef"
 
 
@@ -154,6 +155,25 @@ def reported(world: World) -> str:
     return lease.job_id
 
 
+def in_doubt(world: World) -> str:
+    """An effect of which nobody knows whether it was applied."""
+    job = called(False, "doubt")(world)
+    world.clock.advance(HOUR)
+    return job
+
+
+def decided(way: Callable[[World], str], verb: str, **options: Any) -> Callable[[World], str]:
+    """A person said what became of it."""
+
+    def make(world: World) -> str:
+        job = way(world)
+        world.run(getattr(doubts, verb)(APP, job, actor="ann", reason="looked", **options))
+        world.clock.advance(1)
+        return job
+
+    return make
+
+
 def called(settle: bool = True, way: str = "running") -> Callable[[World], str]:
     """A job that called the world outside."""
 
@@ -266,6 +286,14 @@ BROKEN: list[tuple[str, Callable[[World], str], str, list[str]]] = [
     ("in doubt for no reason", tried, "I9", [in_job("state = 'in_doubt'")]),
     ("back from the dead", retried(dead), "I12", [UNAUDITED]),
     ("back from an ending", retried(cancelled), "I12", [UNAUDITED]),
+    ("waived by nobody", decided(dead, "waive"), "I12", [UNAUDITED]),
+    ("a doubt waived by nobody", decided(cut_off, "waive"), "I12", [UNAUDITED]),
+    ("confirmed by nobody", decided(cut_off, "confirm"), "I12", [UNAUDITED]),
+    ("refuted by nobody", decided(cut_off, "refute", accept_risk=True), "I12", [UNAUDITED]),
+    ("an effect resumed by nobody", decided(in_doubt, "resume"), "I12", [UNAUDITED]),
+    ("an effect refuted by nobody", decided(in_doubt, "refute", accept_risk=True), "I12", [UNAUDITED]),
+    ("begun again by nobody", retried(began("bury")), "I12", [UNAUDITED]),
+    ("reported by nobody", reported, "I12", [in_history("reason = NULL")]),
     ("settled, and open", called(False), "I15", [in_effect("settled_at = 1")]),
     ("called by no run", called(), "I15", [in_effect("tries = 0")]),
     ("settled before it was intended", called(), "I15", [in_effect("asked_at = asked_at + 86400000000")]),

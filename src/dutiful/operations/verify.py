@@ -34,6 +34,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
     ("verify_duties", "I8", "stood open beside the duty's row"),
     ("verify_runs", "I9", "lost the link between run, token and worker"),
     ("verify_revived", "I12", "came back without an audit row"),
+    ("verify_decided", "I12", "left death or doubt without an audit row"),
     ("verify_effects", "I15", "called the world outside in a way that was not written down"),
     ("verify_unchanged", "I16", "found the ledger's row changed"),
     ("verify_places", "place", "stood in two places at once"),

@@ -38,6 +38,48 @@ SELECT count(*) OVER (), CAST(w.id AS text), w.place, 'it came back, and nobody 
  WHERE w.audited < w.needed AND (CAST(:app AS text) IS NULL OR l.app = :app)
  LIMIT :rows
 
+-- name: verify_decided
+-- I12: what was dead or in doubt is done, or goes on, because somebody said so, and when, and why: whoever
+-- waived, confirmed, resumed or refuted left an audit row. (A body that lived reports by its token, and its
+-- ending says that.) Each start of a life before, and each effect that nobody knew of, needed a decision.
+WITH live AS (
+    SELECT j.id, j.lane, j.task, j.key, j.epoch, j.state, j.delivery, j.run_no
+      FROM dutiful.job AS j WHERE j.id < :before ORDER BY j.id DESC LIMIT :window
+), buried AS (
+    SELECT d.id, d.lane, d.task, d.key, d.epoch, d.delivery, d.run_no
+      FROM dutiful.dead AS d WHERE d.id < :before ORDER BY d.id DESC LIMIT :window
+), ended AS (
+    SELECT h.id, h.lane, h.task, h.key, h.epoch, h.delivery, h.run_no, h.outcome, h.doubt, h.reason
+      FROM dutiful.history AS h WHERE h.id < :before ORDER BY h.id DESC LIMIT :window
+), jobs AS (
+    SELECT 'job' AS place, j.*, NULL AS verb FROM live AS j WHERE j.run_no > 0
+    UNION ALL
+    SELECT 'dead', d.id, d.lane, d.task, d.key, d.epoch, 'dead', d.delivery, d.run_no, NULL
+      FROM buried AS d WHERE d.run_no > 0
+    UNION ALL
+    SELECT 'history', h.id, h.lane, h.task, h.key, h.epoch, h.outcome, h.delivery, h.run_no,
+           CASE WHEN h.outcome = 'waived' THEN 'waive'
+                WHEN h.doubt IS NOT NULL AND coalesce(h.reason, '') <> 'reported' THEN 'confirm' END
+      FROM ended AS h WHERE h.outcome IN ('performed', 'waived') AND h.run_no > 0
+), owed AS (
+    SELECT x.*, l.app,
+           CASE WHEN x.epoch = 1 OR x.delivery <> 'at_most_once' THEN 0 ELSE
+             (SELECT count(*) FROM dutiful.ledger AS g WHERE g.app = l.app AND g.task = x.task
+                 AND g.key = coalesce(x.key, CAST(x.id AS text)) AND g.epoch < x.epoch AND g.job_id = x.id) END AS lives,
+           (SELECT count(*) FROM dutiful.failure AS f WHERE f.job_id = x.id AND f.kind = 'EffectInDoubt'
+               AND f.run_no <= x.run_no) - CASE x.state WHEN 'in_doubt' THEN 1 ELSE 0 END AS doubts
+      FROM jobs AS x LEFT JOIN dutiful.lane AS l ON l.id = x.lane
+     WHERE CAST(:app AS text) IS NULL OR l.app = :app
+), said AS (
+    SELECT o.*, (SELECT count(*) FROM dutiful.audit AS a WHERE a.subject = CAST(o.id AS text) AND (a.verb = o.verb
+      OR o.verb IS NULL AND a.verb IN ('waive', 'confirm', 'resume', 'refute', 'retry'))) AS audited
+      FROM owed AS o WHERE o.verb IS NOT NULL OR o.lives > 0 OR o.doubts > 0
+)
+SELECT count(*) OVER (), CAST(s.id AS text), s.place, 'it is ' || s.state || ', and nobody says why',
+       s.task || ', epoch ' || s.epoch || ', ' || s.audited || ' audit rows'
+  FROM said AS s WHERE s.audited < CASE WHEN s.verb IS NOT NULL THEN 1 WHEN s.lives > s.doubts THEN s.lives ELSE s.doubts END
+ LIMIT :rows
+
 -- name: verify_places
 -- One place a job: live or dead, not both, and neither once it is done for good. (Counted, so that
 -- no planner can turn the look-ups by id into a join that walks one table for each row of another.)

@@ -3,7 +3,8 @@
 -- where this one found it done; "reason" says in which other database its work is. The token is the fence
 -- (a state in the condition must not let the planner choose a partial index); a worker whose lease was
 -- taken over matches no row, and learns it.
--- An at_most_once body that was given up and was alive after all closes the doubt, by the last token.
+-- An at_most_once body that was given up and was alive after all closes the doubt, by the last token; the
+-- reason says so, for no person did.
 WITH gone AS (
     DELETE FROM dutiful.job AS j
      USING jsonb_to_recordset(:rows::jsonb) AS e(id uuid, token uuid, result text, outcome text,
@@ -11,7 +12,8 @@ WITH gone AS (
      WHERE j.id = e.id AND (j.token = e.token
            OR j.state = 'in_doubt' AND j.started_at IS NOT NULL AND j.last_token = e.token)
        AND (j.started_at IS NULL OR e.outcome IS NULL)
-    RETURNING j.*, e.result, coalesce(e.outcome, 'performed') AS outcome, e.same_as, e.reason
+    RETURNING j.*, e.result, coalesce(e.outcome, 'performed') AS outcome, e.same_as,
+              CASE WHEN j.state = 'in_doubt' THEN 'reported' ELSE e.reason END AS reason
 )
 INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
        worker, last_token, same_as, run_no, attempt, epoch, args_version, crashes, crashes_max, state,

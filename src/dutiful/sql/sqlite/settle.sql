@@ -1,8 +1,8 @@
 -- name: complete_jobs
 -- Ends runs well: from the live table into the history. "same_as" names the job that did the duty,
--- where this one found it done; "reason" says in which other database its work is. The token is the fence; a worker whose lease was taken over matches no
--- row, and learns it. An at_most_once body that was given up and was alive after all closes the doubt, by
--- the last token.
+-- where this one found it done; "reason" says in which other database its work is. The token is the
+-- fence; a worker whose lease was taken over matches no row, and learns it. An at_most_once body that was
+-- given up and was alive after all closes the doubt, by the last token; the reason says so, for no person did.
 INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
        worker, last_token, same_as, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
        outcome, delivery, task, key, args, result, doubt, reason)
@@ -10,7 +10,8 @@ SELECT j.id, :now, j.lane, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, 
        json_extract(e.value, '$.token'), json_extract(e.value, '$.same_as'), j.run_no, j.attempt, j.epoch,
        j.args_version, j.crashes, j.crashes_max, 'done',
        coalesce(json_extract(e.value, '$.outcome'), 'performed'), j.delivery, j.task, j.key, j.args,
-       CAST(json_extract(e.value, '$.result') AS blob), j.doubt, json_extract(e.value, '$.reason')
+       CAST(json_extract(e.value, '$.result') AS blob), j.doubt,
+       CASE WHEN j.state = 'in_doubt' THEN 'reported' ELSE json_extract(e.value, '$.reason') END
   FROM json_each(:rows) AS e
  CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
  WHERE json_extract(e.value, '$.token') =
