@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from dutiful import App, GiveUp, Retry, Run, Snooze
+from dutiful import App, GiveUp, Retry, Run, Snooze, Transaction
 
 app = App("tests", os.environ.get("DUTIFUL_TEST_URL", "sqlite://"))
 LOG = os.environ.get("DUTIFUL_TEST_LOG", "/dev/null")
@@ -186,3 +186,20 @@ if os.environ.get("DUTIFUL_TEST_NO_LISTEN"):
         return None
 
     wake.Listener._connected = deaf  # type: ignore[method-assign]
+
+
+@app.task(delivery="exactly_once", isolation="process")
+def works_apart(n: int, *, tx: Transaction = Transaction.given) -> None:
+    tx.execute("INSERT INTO works (n) VALUES (:n)", {"n": n})
+
+
+@app.task(delivery="at_most_once", isolation="process")
+def begins_apart(n: int, *, run: Run = Run.given) -> None:
+    note("begin", run.job_id, run.run_no)
+
+
+@app.task(delivery="exactly_once", group=10)
+def works_together(n: int, *, tx: Transaction = Transaction.given) -> None:
+    if n == 5:
+        raise GiveUp("five")
+    tx.execute("INSERT INTO works (n) VALUES (:n)", {"n": n})
