@@ -47,6 +47,7 @@ ENDS = {
     "DE400": 1, "DE401": 1, "DE402": 1, "DE403": 3, "DE404": 1, "DE405": 1, "DE406": 1, "DE407": 1,
     "DE408": 1, "DE409": 1, "DE410": 1, "DE411": 1, "DE412": 1, "DE413": 1, "DE414": 1, "DE415": 1,
     "DE500": 5, "DE501": 1, "DE502": 5, "DE503": 5, "DE504": 5,
+    "DE505": 5,
     "DE600": 1, "DE601": 1, "DE602": 1, "DE603": 1,
 }  # fmt: skip
 
@@ -357,7 +358,10 @@ def test_the_shape_of_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     "words",
     [
         [], ["job"], ["job", "list"], ["job", "show"], ["job", "why"], ["job", "cancel"], ["job", "retry"],
-        ["dead"], ["dead", "list"], ["dead", "show"], ["dead", "retry"], ["queue"], ["queue", "list"],
+        ["job", "unwaive"], ["dead"], ["dead", "list"], ["dead", "show"], ["dead", "retry"],
+        ["dead", "waive"], ["doubt"], ["doubt", "list"], ["doubt", "show"], ["doubt", "confirm"],
+        ["doubt", "resume"],
+        ["doubt", "refute"], ["doubt", "waive"], ["queue"], ["queue", "list"],
         ["enqueue"], ["migrate"], ["verify"], ["doctor"], ["explain"], ["worker"], ["demo"],
     ],
     ids=" ".join,

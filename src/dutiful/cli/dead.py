@@ -13,7 +13,7 @@ from ..operations import inspect
 from ..operations.dead import Cursor
 from ..operations.inspect import JobLine
 from . import selection
-from .dead_retry import Bulk, retry_these, retry_where
+from .dead_bulk import RETRY, WAIVE, Bulk, Verb, act_on_these, act_where
 from .documents import of_line
 from .job import JobId
 from .job_page import show_job
@@ -49,7 +49,7 @@ _older = click.option("--older-than", metavar="SPAN", help='Only jobs that died 
 
 @click.group("dead", cls=SharedGroup)
 def dead_command() -> None:
-    """Look at the jobs that gave up, and bring them back."""
+    """Look at the jobs that gave up; bring them back, or give them up."""
 
 
 @dead_command.command("list")
@@ -110,6 +110,7 @@ def show(session: Session, job_id: str, tracebacks: bool) -> None:
         session.printer.say(f"It is not dead (any more): it is {job.state}.")
     elif not session.json:
         session.printer.say(f"When its cause is mended: dutiful dead retry {job_id}")
+        session.printer.say(f"When it is not to be done any more: dutiful dead waive {job_id} --reason TEXT")
 
 
 @dead_command.command("retry")
@@ -141,7 +142,52 @@ def retry(
     done stays done. Those whose duty another job holds are refused and listed (exit 6). Ctrl-C stops
     after the job at hand.
     """
-    wanted = _filter(task, queue, error, older_than)
+    bulk = (RETRY, reason, dry_run, limit)
+    return _bulk(session, *bulk, ids, _filter(task, queue, error, older_than), everything)
+
+
+@dead_command.command("waive")
+@click.argument("ids", metavar="[ID]...", nargs=-1, type=JobId())
+@_task
+@_queue
+@_error
+@_older
+@click.option("--all", "everything", is_flag=True, help="All dead jobs of the app.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many, the latest death first.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--reason", default="", help="Why, for the audit; always needed.")
+@pass_session
+def waive(
+    session: Session,
+    ids: tuple[str, ...],
+    task: str | None,
+    queue: str | None,
+    error: str | None,
+    older_than: str | None,
+    everything: bool,
+    limit: int | None,
+    dry_run: bool,
+    reason: str,
+) -> int:
+    """Give dead jobs up for good: those named, or all that a filter finds now.
+
+    They are done (waived), and what they died of stays to be read. A waiver can be taken back, while the
+    history keeps the job: dutiful job unwaive ID
+    """
+    bulk = (WAIVE, reason, dry_run, limit)
+    return _bulk(session, *bulk, ids, _filter(task, queue, error, older_than), everything)
+
+
+def _bulk(
+    session: Session,
+    verb: Verb,
+    reason: str,
+    dry_run: bool,
+    limit: int | None,
+    ids: tuple[str, ...],
+    wanted: Filter,
+    everything: bool,
+) -> int:
     if ids and (wanted.narrow or everything):
         raise click.UsageError("Give ids, or a filter, not both.")
     if not ids and not wanted.narrow and not everything:
@@ -149,8 +195,8 @@ def retry(
             "Which? Give ids, a filter (--task, --queue, --error, --older-than), or --all."
         )
     with reach(session) as store:
-        bulk = Bulk(session, store, reason=reason, dry_run=dry_run, limit=limit)
-        return retry_these(bulk, ids) if ids else retry_where(bulk, wanted)
+        bulk = Bulk(verb, session, store, reason=reason, dry_run=dry_run, limit=limit)
+        return act_on_these(bulk, ids) if ids else act_where(bulk, wanted)
 
 
 def _filter(task: str | None, queue: str | None, error: str | None, older_than: str | None) -> Filter:

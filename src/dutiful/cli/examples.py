@@ -220,7 +220,7 @@ def find_charge(key: str) -> dict | None:  # lookup= of run.effect(…): the res
     return answer.json() if answer.status_code == 200 else None
 """,
     "DE500": """
-A person's verb was refused, and nothing changed: see the codes DE501 to DE503.
+A person's verb was refused, and nothing changed: see the codes DE501 to DE505.
 """,
     "DE501": """
 $ dutiful job list --task shop.jobs.charge # finished jobs are kept for 7 days, or App(keep=…)
@@ -234,7 +234,13 @@ $ dutiful dead retry ID                    # DE503: job OTHER has the same once=
 $ dutiful job show OTHER                   # if it does the work, there is nothing to retry
 """,
     "DE504": """
-$ dutiful job show ID                      # DE504: its old run may still be at work; who has it, since when?
+$ dutiful doubt refute ID                  # DE504: its old run may still be at work
+$ dutiful doubt show ID                    # which worker had it, and what is known of that
+$ dutiful doubt refute ID --accept-risk    # when you have seen to it that the old process is gone
+""",
+    "DE505": """
+$ dutiful doubt resume ID                  # DE505: an at_most_once body is never run on
+$ dutiful doubt confirm ID                 # it was done; or refute (surely not), or waive (given up)
 """,
     "DE600": """
 Something about a key of dutiful.once or its block: see the codes DE601 to DE603.

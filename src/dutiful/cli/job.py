@@ -1,4 +1,4 @@
-"""``dutiful job``: look at jobs, ask why one is not running, cancel or retry it."""
+"""``dutiful job``: look at jobs, ask why one is not running, cancel, retry or unwaive it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..model.ids import parse_id
 from ..model.keys import near
 from ..model.spans import ago, span
 from ..model.states import STATES
-from ..operations import inspect, people
+from ..operations import doubts, inspect, people
 from ..operations.inspect import JobLine
 from ..operations.why import shown_state, why
 from .documents import of_line
@@ -50,7 +50,7 @@ class JobId(click.ParamType[str]):
 
 @click.group("job", cls=SharedGroup)
 def job_command() -> None:
-    """Look at jobs, ask why one is not running, cancel or retry it."""
+    """Look at jobs, ask why one is not running, cancel, retry or unwaive it."""
 
 
 @job_command.command("list")
@@ -143,11 +143,22 @@ def retry(session: Session, job_id: str, reason: str) -> None:
         _changed(session, "retry", job.id, job.state)
 
 
+@job_command.command("unwaive")
+@click.argument("job_id", metavar="ID", type=JobId())
+@click.option("--reason", default="", help="Why, for the audit.")
+@pass_session
+def unwaive(session: Session, job_id: str, reason: str) -> None:
+    """Take a waiver back: the job is dead, or in doubt, as it was before."""
+    with reach(session) as store:
+        job = store.run(doubts.unwaive(store.name, job_id, actor=session.who, reason=reason))
+        _changed(session, "unwaive", job.id, job.state)
+
+
 def _changed(session: Session, verb: str, job_id: str, state: str) -> None:
     if session.json:
         session.printer.document(f"job.{verb}/1", {"id": job_id, "state": state, "actor": session.who})
     else:
-        session.printer.put(f"{job_id} is {state}.")
+        session.printer.put(f"{job_id} is {state.replace('_', ' ')}.")
 
 
 def _row(line: JobLine, enqueued: str) -> list[str]:
@@ -170,6 +181,8 @@ def _when(word: str, line: JobLine) -> str:
     """The one instant that counts in its state."""
     if word == "running":
         return f"for {span(line.now_us - (line.claimed_at_us or line.now_us))}"
+    if word == "in doubt":
+        return f"began {ago(line.claimed_at_us or line.run_at_us, line.now_us)}"
     if line.ended_at_us is not None:
         return ago(line.ended_at_us, line.now_us)
     if word == "waiting":

@@ -66,6 +66,8 @@ def _head(printer: Printer, job: JobView) -> None:
     printer.fields(
         [
             ("because", REASONS.get(job.reason or "", "")),
+            ("doubt" if job.state == "in_doubt" else "was in doubt", job.doubt or ""),
+            ("since", printer.when(job.doubt_at_us, now)),
             ("key", (job.key or "") + (f", epoch {job.epoch}" if job.key and job.epoch > 1 else "")),
             ("queue", f"{job.queue}, priority {job.priority}" if job.priority else job.queue),
             ("enqueued", printer.when(job.enqueued_at_us, now)),
@@ -76,6 +78,7 @@ def _head(printer: Printer, job: JobView) -> None:
                 if job.claimed_at_us
                 else "",
             ),
+            ("began", printer.when(job.started_at_us, now)),
             (ended, printer.when(job.ended_at_us, now)),
             ("took", _took(job)),
             ("runs", runs),

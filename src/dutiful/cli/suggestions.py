@@ -6,7 +6,7 @@ import re
 import shlex
 
 _COMMAND = re.compile(
-    r"(?:^|(?<=[:;] ))dutiful (worker|enqueue|job|dead|queue|verify|doctor|migrate)\b[^\n]*$", re.M
+    r"(?:^|(?<=[:;] ))dutiful (worker|enqueue|job|dead|doubt|queue|verify|doctor|migrate)\b[^\n]*$", re.M
 )
 _NEEDS_CODE = ("worker", "enqueue")
 

@@ -81,13 +81,16 @@ def _not_live(facts: Facts) -> Why:
         again = f"When its cause is mended: dutiful dead retry {job.id}"
         return Why("dead", f"dead: it died{since}, {tries}; {because}.", (*said, again))
     if job.state == "in_doubt":
+        when = "" if job.doubt_at_us is None else f", {ago(job.doubt_at_us, job.now_us)}"
+        sentence = f"in doubt: {job.doubt or 'it began'}{when}; whether it was done is not known."
         return Why(
-            "in_doubt", "in doubt: it began, and how it ended is not known; it waits for a person.", said
+            "in_doubt", sentence, (*said, f"What is known, and what to do: dutiful doubt show {job.id}")
         )
     if job.state == "cancelled":
         by = (_noted(facts.note),) if facts.note and facts.note.verb == "cancel" else ()
         return Why("cancelled", f"cancelled{since}, before anybody began it.", by)
     how = {"performed": "", "duplicate": " as a duplicate", "skipped": " by being skipped"}
+    how["waived"] = ", given up by a person"
     outcome = how.get(job.outcome or "", f" ({job.outcome})")
     return Why("done", f"done{since}{outcome}: there is nothing left to run.")
 

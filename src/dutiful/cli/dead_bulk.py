@@ -1,4 +1,4 @@
-"""Bringing many dead jobs back: looked over first, then one transaction a job, until told to stop."""
+"""Bringing many dead jobs back, or giving them up: looked over first, then one transaction a job."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 from ..model.errors import DutifulError, DutyTaken, StateError, WrongState
 from ..model.states import VERBS
-from ..operations import dead, inspect
-from ..operations.inspect import JobLine
+from ..operations import dead, doubts, inspect
+from ..operations.inspect import JobLine, JobView
 from . import selection
 from .exits import DONE, INTERRUPTED, PARTIAL, REFUSED
 from .reach import Reach
@@ -21,16 +21,37 @@ from .retrying import retry_one
 from .selection import Filter
 from .session import Session
 
-REASON_FROM = 100
-"""Above so many jobs a reason is needed."""
-
 BATCH = 100
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What is done to each: ``act`` is given the store, the id, by whom, and why."""
+
+    name: str
+    past: str
+    reason_from: int
+    """Above so many jobs a reason is needed."""
+    act: Callable[[Reach, str, str, str], JobView]
+
+
+def _retry(store: Reach, job_id: str, actor: str, reason: str) -> JobView:
+    return retry_one(store, job_id, actor=actor, reason=reason)
+
+
+def _waive(store: Reach, job_id: str, actor: str, reason: str) -> JobView:
+    return store.run(doubts.waive(store.name, job_id, actor=actor, reason=reason))
+
+
+RETRY = Verb("retry", "retried", 100, _retry)
+WAIVE = Verb("waive", "waived", 0, _waive)
 
 
 @dataclass
 class Bulk:
     """What is to be done, and what became of it so far."""
 
+    verb: Verb
     session: Session
     store: Reach
     reason: str
@@ -41,22 +62,22 @@ class Bulk:
     stopped: bool = False
 
 
-def retry_these(bulk: Bulk, ids: Sequence[str]) -> int:
-    """Retry the jobs named. One alone raises its refusal; of several each is listed."""
+def act_on_these(bulk: Bulk, ids: Sequence[str]) -> int:
+    """The jobs named. One alone raises its refusal; of several each is listed."""
     ids = list(dict.fromkeys(ids))[: bulk.limit]
     if bulk.dry_run:
         return _rehearse(bulk, (_line(bulk.store, job_id) for job_id in ids), "")
     _need_reason(bulk, len(ids))
     if len(ids) == 1:
-        job = retry_one(bulk.store, ids[0], actor=bulk.session.who, reason=bulk.reason)
+        job = bulk.verb.act(bulk.store, ids[0], bulk.session.who, bulk.reason)
         bulk.done = 1
-        bulk.session.printer.say(f"{job.id} is {job.state} again.")
+        bulk.session.printer.say(f"{job.id} is {_now(job)}.")
         return _tell(bulk, 1)
     return _act(bulk, ids, len(ids))
 
 
-def retry_where(bulk: Bulk, wanted: Filter) -> int:
-    """Retry all that the filter finds now, after saying how many these are."""
+def act_where(bulk: Bulk, wanted: Filter) -> int:
+    """All that the filter finds now, after saying how many these are."""
     begin = selection.start(bulk.store, wanted)
 
     def meant() -> Iterator[JobLine]:
@@ -69,7 +90,7 @@ def retry_where(bulk: Bulk, wanted: Filter) -> int:
         bulk.session.printer.say(f"No dead jobs{wanted}: nothing to do.")
         return _tell(bulk, 0)
     _need_reason(bulk, count)
-    bulk.session.confirm(f"Retry {_jobs(count)}{wanted}?")
+    bulk.session.confirm(f"{bulk.verb.name.capitalize()} {_jobs(count)}{wanted}?")
     return _act(bulk, (job.id for job in meant()), count)
 
 
@@ -79,7 +100,7 @@ def _act(bulk: Bulk, ids: Iterable[str], count: int) -> int:
             if bulk.stopped:
                 break
             try:
-                retry_one(bulk.store, job_id, actor=bulk.session.who, reason=bulk.reason)
+                bulk.verb.act(bulk.store, job_id, bulk.session.who, bulk.reason)
                 bulk.done += 1
             except StateError as error:
                 bulk.refused.append({"id": job_id, "code": error.code, "message": error.message})
@@ -94,8 +115,9 @@ def _tell(bulk: Bulk, count: int) -> int:
     printer = bulk.session.printer
     left = count - bulk.done - len(bulk.refused)
     if printer.json:
-        fields: dict[str, Any] = {"dry_run": False, "matched": count, "retried": bulk.done, "left": left}
-        printer.document("dead.retry/1", {**fields, "refused": bulk.refused, "stopped": bulk.stopped})
+        fields: dict[str, Any] = {"dry_run": False, "matched": count, bulk.verb.past: bulk.done, "left": left}
+        schema = f"dead.{bulk.verb.name}/1"
+        printer.document(schema, {**fields, "refused": bulk.refused, "stopped": bulk.stopped})
     else:
         for refusal in bulk.refused:
             printer.put(f"refused {refusal['id']}: {refusal['code']} {refusal['message']}")
@@ -103,7 +125,7 @@ def _tell(bulk: Bulk, count: int) -> int:
             refused = f", {len(bulk.refused):,} refused" if bulk.refused else ""
             rest = f", {left:,} left as they were" if left else ""
             stopped = "Stopped: " if bulk.stopped else ""
-            printer.put(f"{stopped}{bulk.done:,} of {_jobs(count)} retried{refused}{rest}.")
+            printer.put(f"{stopped}{bulk.done:,} of {_jobs(count)} {bulk.verb.past}{refused}{rest}.")
     if bulk.stopped:
         return INTERRUPTED
     if bulk.refused:
@@ -115,24 +137,24 @@ def _rehearse(bulk: Bulk, jobs: Iterable[JobLine], words: str) -> int:
     """Count, and say which would be refused; changes nothing."""
     printer = bulk.session.printer
     count = 0
-    jobs = iter(jobs)
+    name, jobs = bulk.verb.name, iter(jobs)
     while batch := list(islice(jobs, BATCH)):
         count += len(batch)
-        held = bulk.store.run(dead.held(bulk.store.name, batch))
+        held = bulk.store.run(dead.held(bulk.store.name, batch)) if bulk.verb is RETRY else {}
         for job in batch:
             error: StateError | None = None
-            if not VERBS["retry"].allows(job.state, job.outcome):
-                error = WrongState("retry", job.id, job.state, " or ".join(VERBS["retry"].sources))
+            if not VERBS[name].allows(job.state, job.outcome):
+                error = WrongState(name, job.id, job.state, " or ".join(VERBS[name].sources))
             elif job.id in held:
-                error = DutyTaken("retry", job.id, held[job.id])
+                error = DutyTaken(name, job.id, held[job.id])
             if error is not None:
                 bulk.refused.append({"id": job.id, "code": error.code, "message": error.message})
     if printer.json:
-        fields = {"dry_run": True, "matched": count, "retried": 0, "left": count, "refused": bulk.refused}
-        printer.document("dead.retry/1", {**fields, "stopped": False})
+        fields = {"dry_run": True, "matched": count, bulk.verb.past: 0, "left": count}
+        printer.document(f"dead.{name}/1", {**fields, "refused": bulk.refused, "stopped": False})
         return DONE
     refused = f"; {len(bulk.refused):,} would be refused" if bulk.refused else ""
-    printer.put(f"Would retry {_jobs(count - len(bulk.refused))}{words}{refused}.")
+    printer.put(f"Would {name} {_jobs(count - len(bulk.refused))}{words}{refused}.")
     for refusal in bulk.refused:
         printer.put(f"would refuse {refusal['id']}: {refusal['code']} {refusal['message']}")
     printer.say("Nothing was changed. Run it again without --dry-run.")
@@ -140,8 +162,9 @@ def _rehearse(bulk: Bulk, jobs: Iterable[JobLine], words: str) -> int:
 
 
 def _need_reason(bulk: Bulk, count: int) -> None:
-    if count > REASON_FROM and not bulk.reason.strip():
-        bulk.reason = bulk.session.ask(f"A reason for retrying {_jobs(count)}", "--reason TEXT")
+    if count > bulk.verb.reason_from and not bulk.reason.strip():
+        question = f"A reason to {bulk.verb.name} {_jobs(count)}"
+        bulk.reason = bulk.session.ask(question, "--reason TEXT")
 
 
 def _line(store: Reach, job_id: str) -> JobLine:
@@ -163,6 +186,10 @@ def _line(store: Reach, job_id: str) -> JobLine:
         "",
         job.now_us,
     )
+
+
+def _now(job: JobView) -> str:
+    return f"{job.state} ({job.outcome})" if job.outcome else f"{job.state} again"
 
 
 def _jobs(count: int) -> str:
@@ -196,7 +223,7 @@ def _progress(bulk: Bulk, count: int) -> Iterator[Callable[[], None]]:
     except ImportError:
         yield lambda: None
         return
-    with progress("Retrying", count) as bar:
+    with progress(bulk.verb.name.capitalize(), count) as bar:
         only = bar.task_ids[0]
 
         def advance() -> None:
