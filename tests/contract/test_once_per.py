@@ -463,3 +463,23 @@ def test_a_factorys_connection_is_closed(sqlite_ledger_url: str, tmp_path: Path)
     for connection in made:
         with pytest.raises(sqlite3.ProgrammingError, match="closed"):
             connection.execute("SELECT 1")
+
+
+def test_celery_checks_arguments_as_callers_see_them(connect: Callable[[], Any]) -> None:
+    pytest.importorskip("celery")
+    from celery import Celery
+
+    celery = Celery("shop", broker="memory://", set_as_current=False)
+
+    @celery.task
+    @once_per("k:{n}", connect=connect, into="conn")
+    def act(n: int, *, conn: Any) -> str:
+        return f"{n} {type(conn).__name__}"
+
+    assert act.delay(1).id
+    for args, kwargs in (((), {}), ((1, 2), {}), ((1,), {"conn": 3})):
+        with pytest.raises(TypeError):
+            act.apply_async(args, kwargs)
+    assert act(1) == act(1) == "1 Connection"
+    with pytest.raises(InvalidTask, match="no plain function"):
+        once_per("k:{n}", connect=connect)(act)

@@ -53,7 +53,7 @@ class _Acts:
             self._began = yield runner.enter
             yield runner.open_block
             opened = True
-            answer = yield from self._carrying_out(operation)
+            answer = yield from self._carrying_out(operation, waits=True)
             if not lasts(answer):
                 yield runner.keep_block
                 yield from self._ending_own()
@@ -66,7 +66,7 @@ class _Acts:
             self._raise_seen(error)
             raise
 
-    def keeping(self, operation: Operation[bool]) -> Doing[None]:
+    def keeping(self, operation: Operation[bool], waits: bool) -> Doing[None]:
         """The operation, and the savepoint's release; it says whether the block is what it was."""
         runner = self._runner
         if not runner.block_is_open() or (self.name == "sqlite" and not runner.in_transaction()):
@@ -74,7 +74,7 @@ class _Acts:
             raise _broken()
         try:
             yield partial(runner.command, f"SAVEPOINT {ENDING}")
-            if not (yield from self._carrying_out(operation)):
+            if not (yield from self._carrying_out(operation, waits)):
                 raise _broken()
             yield runner.keep_block
         except errors.TurnBroken:
@@ -113,10 +113,11 @@ class _Acts:
         if self._began and self._runner.in_transaction():
             yield partial(self._runner.command, "ROLLBACK")
 
-    def _carrying_out(self, operation: Operation[T]) -> Doing[T]:
+    def _carrying_out(self, operation: Operation[T], waits: bool) -> Doing[T]:
+        """``waits``: it may come to rows or locks that another transaction holds."""
         runner = self._runner
         bounded: Any = ()
-        if self.name == "postgres":
+        if waits and self.name == "postgres":
             bounded = yield partial(runner.execute, Call("bound_wait", {"wait": f"{WAIT_S}s"}))
         observe = observer(runner.engine)
         steps = operation.begin()
@@ -155,12 +156,13 @@ class Block(_Acts):
         """
         return _now(self.opening(operation, lasts))
 
-    def keep(self, operation: Operation[bool]) -> None:
+    def keep(self, operation: Operation[bool], *, waits: bool = False) -> None:
         """End it with an operation. Whatever is raised, all was taken back, as far as that is possible.
 
-        Raises TurnBroken if the block is not open any more, or the operation says so.
+        ``waits``: the operation may have to wait for others. Raises TurnBroken if the block is not open any
+        more, or the operation says so.
         """
-        _now(self.keeping(operation))
+        _now(self.keeping(operation, waits))
 
     def undo(self, error: BaseException) -> None:
         """Take back what was written in it. Raises nothing; should it fail, the error gets a note."""
@@ -176,7 +178,7 @@ class AsyncBlock(_Acts):
 
     async def keep(self, operation: Operation[bool]) -> None:
         """See :meth:`Block.keep`."""
-        await _awaited(self.keeping(operation))
+        await _awaited(self.keeping(operation, False))
 
     async def undo(self, error: BaseException) -> None:
         """See :meth:`Block.undo`."""

@@ -66,7 +66,7 @@ def make_ledger(where: object) -> bool:
     block = block_on(where)
     if block.open(ledger.here(), _missing):
         return False
-    block.keep(ledger.make(PARTS[block.name]))
+    block.keep(ledger.make(PARTS[block.name]), waits=True)
     return True
 
 
