@@ -22,7 +22,8 @@ DAY = 86_400 * SECOND
 LEASE = 30 * SECOND
 KNOWN = {"send": 1}
 TABLES = (
-    "lane", "queue", "job", "dead", "history", "duty", "failure", "worker", "chore", "audit", "effect", "checked",
+    "lane", "queue", "job", "dead", "history", "duty", "failure", "worker", "chore", "audit", "effect",
+    "checked", "ledger",
 )  # fmt: skip
 """All tables that operations write; the counter of ready numbers is none: a refusal may use one up."""
 
