@@ -9,6 +9,7 @@ import httpx
 
 from dutiful import App, Retry, Run, Unsure
 from dutiful.effects import http
+from dutiful.model.effects import EffectRow
 
 app = App("tests", os.environ.get("DUTIFUL_TEST_URL", "sqlite://"))
 PROVIDER = os.environ.get("DUTIFUL_TEST_PROVIDER", "http://127.0.0.1:1")
@@ -27,8 +28,13 @@ SELDOM = Retry(200, first="6s", longest="6s", jitter=0)
 client = httpx.Client(base_url=PROVIDER, timeout=TIMEOUT_S)
 
 
+BUG = os.environ.get("DUTIFUL_TEST_PLANT", "")
+"""What is broken on purpose, to see that the count notices."""
+
+
 def charge(kind: str, n: int, path: str = "/charges") -> Any:
-    return http.call(client, "POST", path, json={"order": n, "kind": kind})
+    do = http.call(client, "POST", path, json={"order": n, "kind": kind})
+    return (lambda key: do(os.urandom(16).hex())) if BUG == "a new key each time" else do
 
 
 def found(response: httpx.Response) -> Any:
@@ -114,14 +120,5 @@ def booked(n: int, *, run: Run = Run.given) -> None:
 KINDS = ("remembered", "aremembered", "blind", "late", "keyless", "booked")
 
 
-def plant(bug: str) -> None:
-    """Break it on purpose, to see that the count notices."""
-    from dutiful.model.effects import EffectRow
-
-    if bug == "never forgotten":
-        EffectRow.window_ends_us = lambda row, terms: row.asked_at_us * 2  # type: ignore[method-assign]
-    elif bug == "a new key each time":
-        Run.key = lambda run, name: os.urandom(16).hex()  # type: ignore[method-assign]
-
-
-plant(os.environ.get("DUTIFUL_TEST_PLANT", ""))
+if BUG == "never forgotten":
+    EffectRow.window_ends_us = lambda row, terms: row.asked_at_us * 2  # type: ignore[method-assign]
