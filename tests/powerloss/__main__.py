@@ -38,6 +38,7 @@ def main() -> int:
         seed, variant = options.seed + number // len(VARIANTS), VARIANTS[number % len(VARIANTS)]
         tally = one(seed, *variant, images_max=options.images - done)
         tallies[variant].add(tally)
+        print(f"seed {seed}, {title(*variant)}: {tally.words()}", flush=True)
         for loss in tally.found[:SHOWN_MAX]:
             print(f"seed {seed}, {title(*variant)}: {loss}", flush=True)
     for variant, tally in tallies.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -78,7 +79,7 @@ def lying(
 def test_without_a_bug_nothing_is_found(tmp_path: Path, mode: Mode) -> None:
     told = tell(1, mode, folder(tmp_path, "store"), words=BUSY)
     since = told.history.steps[0].acknowledged
-    tally = campaign.lose_power(told, folder(tmp_path, "looked_at"), seed=1, extra=0, since=since)
+    tally = campaign.lose_power(told, folder(tmp_path, "looked_at"), seed=1, since=since, images_max=150)
     assert tally.found == []
 
 
@@ -141,19 +142,20 @@ class Hasty(OwnTransaction):
 
 
 class Everyday(OwnTransaction):
-    """Stores a start as if it were any other commit."""
+    """Stores what must last as if it were any other commit."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._usual = None
 
 
-def test_a_start_that_is_stored_like_all_else_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("word", "operation"), [("start", "start"), ("effect", "intend")])
+def test_what_must_last_and_is_stored_like_all_else_is_noticed(
+    tmp_path: Path, word: str, operation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "OwnTransaction", Everyday)
-    said = found(tmp_path, "normal", words=("register", "start", "start"))
-    assert "lost: " in said and "start had to be there" in said
+    said = found(tmp_path, "normal", words=("register", "take", word, word))
+    assert re.search(f"lost: .*{operation} had to be there", said), said
 
 
 @both_modes

@@ -36,7 +36,7 @@ def looked_at(tmp_path: Path) -> Path:
 def test_a_power_loss_leaves_a_prefix(
     mode: Mode, own_checkpoints: bool, store: Path, looked_at: Path
 ) -> None:
-    told = tell(1, mode, store, words=22, own_checkpoints=own_checkpoints)
+    told = tell(1, mode, store, words=28, own_checkpoints=own_checkpoints)
     tally = lose_power(told, looked_at, seed=1)
     print(tally.words())
     assert [str(loss) for loss in tally.found[:5]] == []
