@@ -30,6 +30,7 @@ FIELDS = {
     "state": "ready",
     "allowed": "dead",
     "message": "something went wrong",
+    "missing": ("its worker is not proven dead",),
 }
 
 
