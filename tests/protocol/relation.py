@@ -59,6 +59,16 @@ cancel         | none  | =      | =       | =     | =       | =
 """
 
 
+OUTCOMES = {
+    "complete": "performed",
+    "duplicate": "duplicate",
+    "skip": "skipped",
+    "report": "performed",
+    "confirm": "performed",
+    "waive": "waived",
+}
+
+
 @dataclass(frozen=True)
 class Change:
     """One row of the table above."""
@@ -104,8 +114,13 @@ def objections(verb: str, a: Look | None, b: Look | None) -> list[str]:
         found.append(f"epoch: {a.epoch} to {b.epoch}")
     if change.started == "no" and begun:
         found.append("never a started at_most_once")
-    if change.started == "becomes" and not (a.at_most_once and b.started):
-        found.append("only at_most_once starts")
+    if change.started == "becomes":
+        if not (b.at_most_once and b.started):
+            found.append("only at_most_once starts")
+    elif a.at_most_once != b.at_most_once:
+        found.append("its delivery was changed")
+    if b.outcome != OUTCOMES.get(verb):
+        found.append(f"outcome: {b.outcome}, not {OUTCOMES.get(verb)}")
     if change.started == "ends" and b.started:
         found.append("its start was not taken away")
     if change.started == "=" and b.started != a.started:
