@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import statistics
 import sys
 import traceback
 from pathlib import Path
@@ -35,6 +36,10 @@ def measure(subject: Subject, method: str, options: dict[str, Any]) -> Any:
         held = subject.held(jobs, options["churn"], options["budget_s"])
         share = held.drained.jobs_per_s / held.fresh.jobs_per_s
         return _drained(held.drained) | {"churned": held.churned, "share": share}
+    if method == "verify":
+        checked = subject.verify(_jobs(subject, "drain", options), options["stock"])
+        per_pass = {"pass_s": statistics.median(checked.pass_s), "lost_s": checked.lost_s}
+        return per_pass | {"passes": checked.passes, "cpu_s": checked.pass_cpu_s}
     raise ValueError(method)
 
 

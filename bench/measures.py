@@ -13,7 +13,17 @@ from typing import Any
 
 from bench.targets import Target
 
-CALLS = ("enqueue_one", "enqueue_bulk", "drain", "drain_once", "drain_group", "latency", "held", "idle")
+CALLS = (
+    "enqueue_one",
+    "enqueue_bulk",
+    "drain",
+    "drain_once",
+    "drain_group",
+    "latency",
+    "held",
+    "verify",
+    "idle",
+)
 ENGINES = ("postgres", "sqlite")
 
 EVERY_OTHER_PEER = 8.0
@@ -76,6 +86,18 @@ def _per_job(value: Any) -> float | None:
     return None if value["cpu_us"] is None else float(value["cpu_us"])
 
 
+def _pass(value: Any) -> float:
+    return 1_000 * float(value["pass_s"])
+
+
+def _pass_cpu(value: Any) -> float | None:
+    return None if value["cpu_s"] is None else 100 * float(value["cpu_s"]) / 60
+
+
+def _pass_a_minute(value: Any) -> float:
+    return 100 * float(value["lost_s"]) / 60
+
+
 POSTGRES_PEERS = {
     "pgqueuer": PGQUEUER,
     "procrastinate": EVERY_OTHER_PEER,
@@ -89,6 +111,7 @@ CPU, QUERIES = Target("ours", "≤", 0.5), Target("ours", "≤", 2)
 P50, P99 = Target("above floor", "≤", 3), Target("above floor", "≤", 15)
 DRAIN, SQLITE_DRAIN = Target("ratio", "≥", 0.4, later=0.6), Target("ratio", "≥", 0.4)
 ONCE, GROUP = Target("ratio", "≥", 0.8), Target("ratio", "≥", 5)
+CHECKED = Target("ours", "≤", 2)
 FRESH = Target("ours", "≥", 80, later=90)
 
 # fmt: off
@@ -103,6 +126,9 @@ MEASURES = (
     Measure("postgres", "once_drain", "once, a commit each", "jobs/s", "drain_once", _drained, ONCE),
     Measure("postgres", "once_cpu", "once, CPU per job", "µs", "drain_once", _per_job),
     Measure("postgres", "group_drain", "once, 50 a commit", "jobs/s", "drain_group", _drained, GROUP),
+    Measure("postgres", "verify_pass", "verify, one pass", "ms", "verify", _pass),
+    Measure("postgres", "verify_cpu", "a pass a minute, CPU", "% core", "verify", _pass_cpu, CHECKED),
+    Measure("postgres", "verify_share", "lost to a pass a minute", "%", "verify", _pass_a_minute, CHECKED),
     Measure("postgres", "latency_p50", "start latency, p50", "ms", "latency", _p50, P50),
     Measure("postgres", "latency_p99", "start latency, p99", "ms", "latency", _p99, P99),
     Measure("postgres", "idle_queries", "idle worker, queries", "1/s", "idle", _queries, QUERIES),
@@ -114,6 +140,9 @@ MEASURES = (
     Measure("sqlite", "once_drain", "once, a commit each", "jobs/s", "drain_once", _drained, None),
     Measure("sqlite", "once_cpu", "once, CPU per job", "µs", "drain_once", _per_job),
     Measure("sqlite", "group_drain", "once, 50 a commit", "jobs/s", "drain_group", _drained, None),
+    Measure("sqlite", "verify_pass", "verify, one pass", "ms", "verify", _pass),
+    Measure("sqlite", "verify_cpu", "a pass a minute, CPU", "% core", "verify", _pass_cpu, CHECKED),
+    Measure("sqlite", "verify_share", "lost to a pass a minute", "%", "verify", _pass_a_minute, CHECKED),
     Measure("sqlite", "latency_p50", "start latency, p50", "ms", "latency", _p50),
     Measure("sqlite", "latency_p99", "start latency, p99", "ms", "latency", _p99),
     Measure("sqlite", "idle_cpu", "idle worker, CPU", "% core", "idle", _cpu, CPU),

@@ -8,18 +8,25 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import stock, watched
 from bench.driven import Driven
 from bench.marks import mark
-from bench.subject import URL_VARIABLE, Drained
+from bench.processes import cpu_seconds
+from bench.server_side import server_pid
+from bench.subject import URL_VARIABLE, Checked, Drained
 from dutiful import App
 from dutiful.app.transactions import Transaction
+from dutiful.sql import sqlite_names
 
 app = App("bench", os.environ[URL_VARIABLE])
+watched.arrange()
+PASSES = 7
 
 
 @app.task(name="noop")
@@ -61,6 +68,40 @@ class Ours(Driven):
         self.make_table()
         return self.drain(jobs)
 
+    def verify(self, jobs: int, stock: int) -> Checked:
+        """A pass by itself, and then drains without passes, with, with, and without."""
+        from dutiful.worker.verifying import look_over
+
+        self.fill(stock)
+        self.beside = "WHERE ready_seq IS NOT NULL"
+        marks = self._marks(4 * jobs)
+        pass_s, drains, passes = [], [], 0
+        server = server_pid(self.place.url)
+        pids = [os.getpid(), *([] if server is None else [server])]
+        look_over(app.engine, app.name, 0.0)  # connections, prepared statements
+        cpu = cpu_seconds(pids)
+        for number in range(PASSES):
+            began = time.perf_counter()
+            found = look_over(app.engine, app.name, number / PASSES)
+            pass_s.append(time.perf_counter() - began)
+            assert not found, found
+        spent = cpu_seconds(pids)
+        pass_cpu_s = None if cpu is None or spent is None else (spent - cpu) / PASSES
+        for number, period_s in enumerate((watched.NEVER_S, *2 * [watched.OFTEN_S], watched.NEVER_S)):
+            with watched.passes(self.place.folder, period_s) as count:
+                drains.append(self._stored_and_drained(marks, range(number * jobs, (number + 1) * jobs)))
+                seen = count.read_bytes()
+                assert b"!" not in seen, "the checker found something during a drain"
+                passes += len(seen)
+        return Checked(pass_s, pass_cpu_s, [drains[0], drains[3]], drains[1:3], passes)
+
+    beside = ""
+    """What is asked of open jobs, where there are others than those of the drain."""
+
+    @abstractmethod
+    def fill(self, ended: int) -> None:
+        """Make a stock of jobs (``stock``) that no drain touches."""
+
     @abstractmethod
     def make_table(self) -> None:
         """The user's table."""
@@ -98,8 +139,11 @@ class OnPostgres(Ours):
     def make_table(self) -> None:
         self.connection.execute("CREATE TABLE bench_work (n bigint)")
 
+    def fill(self, ended: int) -> None:
+        stock.fill(self.connection.execute, "postgres", stock.lane(app.engine), ended)
+
     def has_open_jobs(self) -> bool:
-        row = self.connection.execute("SELECT EXISTS (SELECT FROM dutiful.job)").fetchone()
+        row = self.connection.execute(f"SELECT EXISTS (SELECT FROM dutiful.job {self.beside})").fetchone()
         return row is not None and bool(row[0])
 
 
@@ -122,6 +166,16 @@ class OnSqlite(Ours):
     def make_table(self) -> None:
         self.connection.execute("CREATE TABLE bench_work (n bigint)")
 
+    def fill(self, ended: int) -> None:
+        stock.fill(
+            lambda text: self.connection.execute(sqlite_names(text)),
+            "sqlite",
+            stock.lane(app.engine),
+            ended,
+        )
+        self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def has_open_jobs(self) -> bool:
-        [found] = self.connection.execute("SELECT EXISTS (SELECT 1 FROM dutiful_job)").fetchone()
+        asked = f"SELECT EXISTS (SELECT 1 FROM dutiful_job {self.beside})"
+        [found] = self.connection.execute(asked).fetchone()
         return bool(found)

@@ -21,6 +21,7 @@ from bench.servers import Servers
 from bench.sizes import Sizes
 
 ONCE = ("drain_once", "drain_group")  # no peer has jobs of this kind
+VERIFY_FILL_S = 600.0  # what the making of a stock for the checker may take
 HELD_CHURN_S = 180.0  # what dutiful and its floor may take for their churn
 
 
@@ -49,6 +50,7 @@ class Plan:
             and (not contestant.is_peer or contestant.name in self.peers)
             and (method != "held" or self._held(contestant, number))
             and (method not in ONCE or not contestant.is_peer)
+            and (method != "verify" or contestant.plays == "ours")
         ]
         start = number % max(1, len(found))
         return [*found[start:], *found[:start]]
@@ -62,6 +64,9 @@ class Plan:
         budget_s = self.sizes.held_peers_s if contestant.is_peer else HELD_CHURN_S
         if method == "held":
             return {"seconds": self.sizes.seconds, "churn": self.sizes.held_churn, "budget_s": budget_s}
+        if method == "verify":
+            sizes = {"seconds": self.sizes.verify_s, "stock": self.sizes.verify_stock}
+            return {**sizes, "budget_s": VERIFY_FILL_S}
         if method == "latency":
             return {"jobs": self.sizes.latency_jobs}
         return {"seconds": self.sizes.idle_s if method == "idle" else self.sizes.seconds}
@@ -115,6 +120,11 @@ def brief(method: str, outcome: Outcome) -> str:
         queries = outcome.value["queries_per_s"]
         counted = "" if queries is None else f", {queries:.1f} queries/s"
         return f"{outcome.value['cpu_percent']:.2f} % of a core{counted}"
+    if method == "verify":
+        value = outcome.value
+        cpu = "" if value["cpu_s"] is None else f", {1_000 * value['cpu_s']:.0f} ms of CPU"
+        lost = f"{1_000 * value['lost_s']:.0f} ms of a drain for each of {value['passes']}"
+        return f"a pass {1_000 * value['pass_s']:.0f} ms{cpu}; {lost}"
     if method in ("drain", "held", *ONCE):
         churned = f" after {outcome.value['churned']:,} jobs" if method == "held" else ""
         cpu = outcome.value["cpu_us"]

@@ -18,6 +18,10 @@ class Sizes:
     """In how many rounds the peers take part there: theirs take long, and differ from ours by far."""
     held_peers_s: float
     """How long a peer may churn; slower ones than 300,000 jobs in that time are shown with their number."""
+    verify_stock: int
+    """How many endings lie in the store that the checker looks at."""
+    verify_s: float
+    """How long a drain beside it takes; four are made."""
     timeout_s: float
 
 
@@ -29,6 +33,8 @@ QUICK = Sizes(
     held_churn=20_000,
     held_peer_rounds=0,
     held_peers_s=0,
+    verify_stock=20_000,
+    verify_s=1,
     timeout_s=60,
 )
 DEFAULT = Sizes(
@@ -39,6 +45,8 @@ DEFAULT = Sizes(
     held_churn=300_000,
     held_peer_rounds=1,
     held_peers_s=10,
+    verify_stock=1_000_000,
+    verify_s=4,
     timeout_s=240,
 )
 FULL = Sizes(
@@ -49,5 +57,7 @@ FULL = Sizes(
     held_churn=300_000,
     held_peer_rounds=2,
     held_peers_s=1_200,
+    verify_stock=1_000_000,
+    verify_s=15,
     timeout_s=1_800,
 )

@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bench.floors.rows import APP
+from dutiful.engines.contract import Engine
+from dutiful.operations.lanes import declare, lanes
 
 DAY_US = 86_400_000_000
 DAYS = 7
 QUEUE = "stock"
+WAITING_PART, DIED_PART = 10, 100
 
 # What the engines write differently: an id of version 7 from milliseconds and a number, and a token.
 WORDS: Mapping[str, Mapping[str, str]] = {
@@ -89,8 +92,19 @@ SELECT '{app}', h.task, coalesce(h.key, CAST(h.id AS text)), 'call', 'k', 'done'
 """
 
 
-def fill(sql: Callable[[str], Any], engine: str, lane: int, ended: int, waiting: int, died: int) -> None:
-    """Put so many jobs of each kind into an empty store, by ``sql``, which names tables ``dutiful.job``."""
+def lane(engine: Engine) -> int:
+    """The lane in which the stock stands, made for it."""
+    engine.run(declare(APP, [(QUEUE, 0)]))
+    [found] = [one.id for one in engine.run(lanes(APP)) if one.queue == QUEUE]
+    return found
+
+
+def fill(sql: Callable[[str], Any], engine: str, lane: int, ended: int) -> None:
+    """Put ``ended`` endings, a tenth of that waiting and a hundredth dead into an empty store.
+
+    ``sql`` runs a text, which names tables ``dutiful.job``.
+    """
+    waiting, died = ended // WAITING_PART, ended // DIED_PART
     now = time.time_ns() // 1_000
     words = WORDS[engine]
 

@@ -72,6 +72,23 @@ class Held:
     churned: int
 
 
+@dataclass(frozen=True)
+class Checked:
+    """Drains beside many other jobs, without the checker's passes and with ``passes`` of them."""
+
+    pass_s: list[float]
+    pass_cpu_s: float | None
+    without: list[Drained]
+    beside: list[Drained]
+    passes: int
+
+    @property
+    def lost_s(self) -> float:
+        """What one pass took from a drain."""
+        without, beside = (sum(one.seconds for one in drains) for drains in (self.without, self.beside))
+        return (beside - without) / max(1, self.passes)
+
+
 class Subject(ABC):
     """One contestant. ``rates`` are the jobs a second to expect; they fix sizes, and are no result."""
 
@@ -117,3 +134,7 @@ class Subject(ABC):
     def held(self, jobs: int, churn: int, budget_s: float) -> Held:
         """A drain of ``jobs`` under a held snapshot after ``churn`` jobs, or as many as fit the budget."""
         raise NotMeasured("has no snapshots")
+
+    def verify(self, jobs: int, stock: int) -> Checked:
+        """Passes of the checker over ``stock`` endings and what lies beside them, also during drains."""
+        raise NotMeasured("has no checker")
