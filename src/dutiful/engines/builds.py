@@ -28,6 +28,7 @@ import os
 import sqlite3
 import sys
 import threading
+import time
 from collections import Counter
 from typing import Any, Final, Literal
 from urllib.parse import unquote, urlsplit
@@ -38,6 +39,8 @@ Library = Literal["sqlite3", "apsw"]
 
 _FD_FOLDER: Final = "/dev/fd"
 
+LOOKS = 4
+LOOK_AGAIN_S = 0.02
 _lock = threading.RLock()  # re-entrant: a hook may fire while a claim looks at connections
 _claims: Counter[tuple[str, Library]] = Counter()
 _auditing = False
@@ -58,7 +61,7 @@ def claim_file(path: str, driver: Library) -> None:
             raise _refusal(real, opened_by=other, refused=driver)
         if driver == "apsw":
             _audit_sqlite3()
-            if _open_by_sqlite3(real):
+            if _surely_open_by_sqlite3(real):
                 raise _refusal(real, opened_by=other, refused=driver)
         elif _open_by_apsw(real):
             raise _refusal(real, opened_by=other, refused=driver)
@@ -159,6 +162,15 @@ def _may_be_apsw(real: str) -> bool:
         if any(_same(real, os.path.realpath(name)) for name in names if name):
             return True
     return False
+
+
+def _surely_open_by_sqlite3(real: str) -> bool:
+    """The guess, made again: a connection that apsw is just opening has its file, and is not listed yet."""
+    for _ in range(LOOKS):
+        if not _open_by_sqlite3(real):
+            return False
+        time.sleep(LOOK_AGAIN_S)
+    return True
 
 
 def _open_by_sqlite3(real: str) -> bool:
