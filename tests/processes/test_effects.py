@@ -63,7 +63,7 @@ def test_each_effect_is_applied_once_under_kill_9(place: ChargingPlace) -> None:
     indirect=["planted"],
 )
 def test_the_count_notices_a_planted_bug(planted: ChargingPlace, kind: str, says: str) -> None:
-    count = rampage(planted, kills=1, workers=2, every_s=0.8, seed=7, kinds=(kind,))
+    count = rampage(planted, kills=5, workers=2, every_s=0.5, seed=7, kinds=(kind,))
     print(count)
     with pytest.raises(AssertionError, match=says):
         check(count)
