@@ -707,3 +707,53 @@ def test_the_file_may_hold_jobs_too(tmp_path: Path) -> None:
         assert turn.first
     connection.close()
     app.close()
+
+
+# ── in a task of ours ───────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["plain", "async"])
+def test_it_works_in_the_transaction_of_an_exactly_once_body(store_url: str, asynchronous: bool) -> None:
+    import dutiful
+    from dutiful.testing import run_all
+
+    app = dutiful.App("shop", store_url)
+    app.migrate()
+    ran: list[tuple[bool, Any]] = []
+
+    @app.task(delivery="exactly_once", retry=0)
+    def act(number: int, *, tx: dutiful.Transaction = dutiful.Transaction.given) -> None:
+        with once(tx.connection, "k") as turn:
+            if turn.first:
+                tx.execute("INSERT INTO orders VALUES (:n)", {"n": number})
+                turn.result = number
+        ran.append((turn.first, turn.result))
+        if number == 1:
+            raise ValueError("after the block")
+
+    @app.task(delivery="exactly_once", retry=0)
+    async def aact(number: int, *, tx: dutiful.AsyncTransaction = dutiful.AsyncTransaction.given) -> None:
+        block: Any = once(tx.connection, "k")
+        if store_url.startswith("sqlite"):  # whose connection is a plain one
+            with block as turn:
+                if turn.first:
+                    await tx.execute("INSERT INTO orders VALUES (:n)", {"n": number})
+                    turn.result = number
+        else:
+            async with block as turn:
+                if turn.first:
+                    await tx.execute("INSERT INTO orders VALUES (:n)", {"n": number})
+                    turn.result = number
+        ran.append((turn.first, turn.result))
+        if number == 1:
+            raise ValueError("after the block")
+
+    with seen(store_url) as engine:
+        write(engine, "CREATE TABLE orders (n integer)")
+    task = aact if asynchronous else act
+    for number in (1, 2, 3):
+        task.enqueue(number)
+        run_all(app)
+    app.close()
+    assert ran == [(True, 1), (True, 2), (False, 2)]
+    assert orders(store_url) == [2] and "k" in keys(store_url)

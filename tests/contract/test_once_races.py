@@ -366,3 +366,37 @@ def test_a_cancelled_caller_uses_nothing_up(postgres_ledger_url: str, where: str
 
     asyncio.run(act())
     assert keys(url) == [] and orders(url) == []
+
+
+# ── killed ──────────────────────────────────────────────────────────────────────────────────
+
+HOLDER = """
+import signal, sys
+from dutiful.app.once import once
+from tests.contract.once_crowd import patient
+lender = patient(sys.argv[1])
+lender.begin()
+with once(lender.lent, "k") as turn:
+    lender.execute("INSERT INTO orders VALUES (1)")
+    turn.result = "killed"
+    print(turn.first, flush=True)
+    signal.pause()
+"""
+
+
+def test_a_caller_that_is_killed_in_the_block_leaves_the_key_free(ledger_url: str) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, ledger_url], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None and holder.stdout.readline() == "True\n"
+    with ThreadPoolExecutor(1) as thread:
+        lender = patient(ledger_url)
+        later = thread.submit(take, lender, "mine")
+        wait_until_blocked(ledger_url, lender, later)
+        assert not later.done()
+        holder.kill()
+        holder.wait()
+        assert later.result(PATIENCE_S) == (True, "mine")
+    lender.close()
+    holder.stdout.close()
+    assert orders(ledger_url) == [7] and keys(ledger_url) == ["k"]
