@@ -1,0 +1,280 @@
+"""Bugs put into the product on purpose, each with what it is and in how many seeds it must be noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import dutiful.app.app
+import dutiful.app.effects
+import dutiful.worker.chores
+import dutiful.worker.settler
+import dutiful.worker.starting
+import dutiful.worker.work
+from dutiful.engines.sqlite_transactions import OwnTransaction
+from dutiful.model.brake import Brake
+from dutiful.model.effects import Send
+from dutiful.model.ids import make_id
+from dutiful.model.jobs import Ending, NewJob
+from dutiful.operations import people, settle, workers, works
+from dutiful.operations.plan import Operation, Step
+from dutiful.worker.chores import Chores
+from dutiful.worker.settler import Settler
+from dutiful.worker.starting import _Asking
+from dutiful.worker.worker import Worker
+from tests.contract.planting import Change, planted
+
+OWN = r"json_extract\(e\.value, '\$\.token'\)"
+THEIRS = (
+    "(SELECT coalesce(t.token, t.last_token) FROM main.dutiful_job AS t"
+    " WHERE t.id = json_extract(e.value, '$.id'))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """One planted bug. ``says`` is in what is found; within ``seeds`` seeds it must be."""
+
+    what: str
+    plant: Callable[[], AbstractContextManager[None]]
+    says: str
+    seeds: int = 60
+
+
+def sql(**changes: list[Change]) -> Callable[[], AbstractContextManager[None]]:
+    """Statements of SQLite that read otherwise."""
+    return lambda: planted("sqlite", changes)
+
+
+def patched(holder: Any, name: str, instead: Any) -> Callable[[], AbstractContextManager[None]]:
+    """A name of the product that means something else."""
+
+    @contextmanager
+    def plant() -> Iterator[None]:
+        whole = getattr(holder, name)
+        setattr(holder, name, instead)
+        try:
+            yield
+        finally:
+            setattr(holder, name, whole)
+
+    return plant
+
+
+def both(*plants: Callable[[], AbstractContextManager[None]]) -> Callable[[], AbstractContextManager[None]]:
+    @contextmanager
+    def plant() -> Iterator[None]:
+        first, second = plants
+        with first(), second():
+            yield
+
+    return plant
+
+
+# ── what stands in the place of sound code ──────────────────────────────────────────────────
+
+
+def reads_then_writes(self: Chores) -> None:
+    """A reaper that looks who is silent, and takes back what those held, later, by what it saw."""
+    engine = self._worker.engine
+    silent = [row.id for row in engine.run(workers.live()) if row.beat_at_us < row.now_us - row.lease_us]
+    if silent:
+        engine.run(workers.lapse(silent, []))
+
+
+def asks_nobody(self: Settler, batch: list[Ending], lost: list[Ending]) -> list[Ending]:
+    """After a commit without an answer: it will have gone well."""
+    return []
+
+
+def gives_up(self: Settler, batch: list[Ending]) -> None:
+    """Endings are tried once."""
+    try:
+        self._on_settled(batch, self._engine.run(settle.settle(batch, self._worker())))
+    except Exception:
+        self._on_settled(batch, [])
+
+
+def never_over(endings: Any, worker: int) -> Operation[list[Ending]]:
+    """An ending is always acknowledged, whether or not it matched a row."""
+    real = REAL_SETTLE(endings, worker)
+
+    def begin() -> Any:
+        yield from real.begin()
+        return []
+
+    return Operation("settle", begin)
+
+
+def always_finished(*args: Any, **kwargs: Any) -> Operation[bool]:
+    """The work of a run is committed, whether or not the run still owned its job."""
+    real = REAL_FINISH(*args, **kwargs)
+
+    def begin() -> Any:
+        yield from real.begin()
+        return True
+
+    return Operation("finish_work", begin)
+
+
+def supposes_a_start(self: _Asking, error: Exception) -> float:
+    """A start without an answer will have been stored."""
+    self.undecided = False
+    return 0.0
+
+
+def another_id(job: NewJob) -> NewJob:
+    """An enqueue without an answer is repeated as another job."""
+    return replace(job, id=make_id())
+
+
+def no_audit(verb: str, *about: Any) -> Step:
+    """A person's verb leaves no trace."""
+    return REAL_LOOK
+
+
+def always_sends(row: Any, *given: Any) -> Any:
+    """An effect that is not done is called, whatever may have become of the calls before."""
+    return REAL_DECIDE(row, *given) if row is not None and row.state == "done" else Send(fresh=True)
+
+
+class Careless(OwnTransaction):
+    """An engine that commits after each statement."""
+
+    def execute(self, step: Step, alone: bool) -> Any:
+        rows = super().execute(step, alone)
+        if not self._reads:
+            self.commit()
+            self.begin()
+        return rows
+
+
+REAL_SETTLE = settle.settle
+REAL_FINISH = works.finish_work
+REAL_DECIDE = dutiful.app.effects.decide
+REAL_LOOK = next(workers.unreaped().begin())
+
+BUGS = [
+    Bug("complete by id, not by token", sql(complete_jobs=[(OWN, THEIRS)]), "did not hold its token"),
+    Bug("bury by id, not by token", sql(bury_jobs=[(OWN, THEIRS)]), "did not hold its token", 200),
+    Bug(
+        "give back by id, not by token",
+        sql(return_jobs=[(r"AND j\.token = e\.token", "AND j.token IS NOT NULL")]),
+        "did not hold its token",
+        200,
+    ),
+    Bug(
+        "exactly_once: complete by id, not by token",
+        sql(
+            finish_work=[
+                (r"j\.id = :id AND j\.token = :token", "j.id = :id"),
+                (r"WHERE id = :id AND token = :token", "WHERE id = :id"),
+                (r"\n\s+AND g\.token = :token", ""),
+            ]
+        ),
+        "",
+        200,
+    ),
+    Bug(
+        "exactly_once: a run that is over keeps its work",
+        patched(works, "finish_work", always_finished),
+        "",
+        200,
+    ),
+    Bug(
+        "exactly_once: the ledger refuses nobody, and the completion looks at the job alone",
+        sql(
+            begin_work=[
+                (r"ON CONFLICT.*?DO NOTHING", "ON CONFLICT (app, task, key, epoch) DO UPDATE SET at = :now")
+            ],
+            finish_work=[(r"\n\s+AND EXISTS \(.*?g\.token = :token\)", "")],
+        ),
+        "",
+        400,
+    ),
+    Bug(
+        "a reaper reads, then writes",
+        both(
+            patched(Chores, "reap", reads_then_writes),
+            sql(
+                lapse_jobs=[
+                    (
+                        r"\(w\.id IS NULL OR w\.gone_at IS NOT NULL\)",
+                        "j.worker IN (SELECT e.value FROM json_each(:recorded) AS e)",
+                    )
+                ]
+            ),
+        ),
+        "which lives",
+    ),
+    Bug(
+        "a lapse by age",
+        sql(lapse_jobs=[(r"\(w\.id IS NULL OR w\.gone_at IS NOT NULL\)", "j.claimed_at < :now - 5000000")]),
+        "which lives",
+    ),
+    Bug(
+        "a lapse gives no new number",
+        sql(lapse_jobs=[(r"ready_seq = \(SELECT last_value.*?dutiful_lost\)", "ready_seq = j.ready_seq")]),
+        "its old place",
+    ),
+    Bug("a read-back that guesses", patched(Settler, "_read_back", asks_nobody), "", 60),
+    Bug("endings are tried once", patched(Settler, "_settle", gives_up), "", 60),
+    Bug("an ending is always acknowledged", patched(settle, "settle", never_over), "was told that", 200),
+    Bug(
+        "a duty is taken at completion",
+        sql(
+            enqueue_keyed_job=[
+                (
+                    r"ON CONFLICT \(app, task, key\) DO NOTHING",
+                    "ON CONFLICT (app, task, key) DO UPDATE SET turn = turn + 1",
+                )
+            ]
+        ),
+        "",
+    ),
+    Bug(
+        "an enqueue is repeated as another job",
+        patched(dutiful.app.app, "repeated", another_id),
+        "more than once",
+        200,
+    ),
+    Bug("a person's verb leaves no trace", patched(people, "note", no_audit), "verify"),
+    Bug("a gone worker's beat is taken", sql(beat=[(r" AND gone_at IS NULL", "")]), "", 60),
+    Bug("a gone worker claims", sql(claim_jobs=[(r" AND o\.gone_at IS NULL", "")]), "is gone", 200),
+    Bug(
+        "a claim keeps the number of the run before",
+        sql(claim_jobs=[(r"run_no = run_no \+ 1", "run_no = max(run_no, 1)")]),
+        "run_no",
+    ),
+    Bug(
+        "what a lost claim took is not handed back",
+        patched(Worker, "_hand_back_lost", lambda self: None),
+        "L1",
+    ),
+    Bug(
+        "a brake that never lets go",
+        patched(Brake, "may_reap", lambda self, alive, silent, own, now: silent < 2),
+        "L1",
+        200,
+    ),
+    Bug(
+        "at_most_once: a start without an answer is supposed to be stored",
+        patched(_Asking, "failed", supposes_a_start),
+        "",
+        400,
+    ),
+    Bug(
+        "an effect is called whatever became of the call before",
+        patched(dutiful.app.effects, "decide", always_sends),
+        "was applied 2 times",
+        200,
+    ),
+    Bug(
+        "an engine that commits after each statement",
+        patched(dutiful.engines.sqlite, "OwnTransaction", Careless),
+        "",
+        60,
+    ),
+]
