@@ -31,6 +31,15 @@ def test_a_retried_job_holds_its_duty(world: World) -> None:
     assert world.verify() == []
 
 
+def test_a_retried_job_stays_in_its_epoch(store_world: World) -> None:
+    """Found by the stateful tests: the duty went on to the next, for SQLite's RETURNING saw no NULL."""
+    world = store_world
+    job = dead(world)
+    retry(world, job)
+    assert world.row(job)["epoch"] == 1
+    assert [row["epoch"] for row in world.table("duty")] == [1]
+
+
 def test_a_retry_is_refused_while_another_job_holds_the_duty(world: World) -> None:
     job = dead(world)
     other = world.enqueue("k")  # takes the duty of the dead one over

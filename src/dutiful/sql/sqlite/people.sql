@@ -26,7 +26,8 @@ SELECT x.place, x.id, l.app, l.queue, l.priority, x.state, x.outcome, x.reason, 
 
 -- name: revive_dead
 -- retry: a dead job is ready again, its tries counted anew, its run numbers going on. An at_most_once
--- body that had begun gets a new life: its start stands in the ledger for the old one.
+-- body that had begun gets a new life: its start stands in the ledger for the old one. (Not RETURNING from
+-- the DELETE: older SQLite takes a NULL there for none when it is asked with IS.)
 UPDATE dutiful.ready_seq SET last_value = last_value + 1;
 INSERT INTO dutiful.job (id, lane, ready_seq, run_at, enqueued_at, last_token, run_no, attempt, epoch,
        args_version, crashes, crashes_max, suspect, delivery, task, key, args)
@@ -34,8 +35,8 @@ SELECT g.id, g.lane, (SELECT last_value FROM dutiful.ready_seq), :now, g.enqueue
        g.run_no, 0, g.epoch + CASE WHEN g.started_at IS NULL THEN 0 ELSE 1 END,
        g.args_version, 0, g.crashes_max, g.reason = 'poison', g.delivery, g.task, g.key, g.args
   FROM dutiful.dead AS g WHERE g.id = :id;
-DELETE FROM dutiful.dead WHERE id = :id
-RETURNING id, epoch + CASE WHEN started_at IS NULL THEN 0 ELSE 1 END
+DELETE FROM dutiful.dead WHERE id = :id;
+SELECT j.id, j.epoch FROM dutiful.job AS j WHERE j.id = :id AND changes() = 1
 
 -- name: revive_ended
 -- retry: a cancelled or skipped job gets a new live row; its ending stays in the history.
