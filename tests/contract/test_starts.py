@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from dutiful import App, GiveUp, RetryIn, Run, Snooze, testing
-from dutiful.engines.sqlite import SqliteEngine
 from dutiful.model.errors import CommitUnknown, InvalidTask
 from dutiful.operations import inspect, retention, starts, verify
 from dutiful.operations.plan import Operation
@@ -37,11 +36,15 @@ def test_a_start_said_twice_is_one(world: World) -> None:
     assert world.tables(("job", "ledger")) == before
 
 
-def test_a_run_that_lost_its_job_starts_nothing(world: World) -> None:
+def check_a_run_that_lost_its_job_starts_nothing(world: World) -> None:
     case = running(world, "default", False)
     world.die(case.worker)
     assert world.run(starts.start(APP, case.lease)).what == "lost"
     assert world.table("ledger") == [] and world.row(case.job)["started_at"] is None
+
+
+def test_a_run_that_lost_its_job_starts_nothing(world: World) -> None:
+    check_a_run_that_lost_its_job_starts_nothing(world)
 
 
 def test_a_job_without_a_key_is_its_own_duty(world: World) -> None:
@@ -53,7 +56,7 @@ def test_a_job_without_a_key_is_its_own_duty(world: World) -> None:
     assert world.verify() == []
 
 
-def test_the_ledger_outlives_the_duty(world: World) -> None:
+def check_the_ledger_outlives_the_duty(world: World) -> None:
     """The duty is forgotten after its time; its start is not, so that a late repeat does not begin."""
     first = world.enqueue("mail 7", remember_us=DAY, delivery="at_most_once")
     [lease] = world.claim()
@@ -68,6 +71,10 @@ def test_the_ledger_outlives_the_duty(world: World) -> None:
     assert world.row(second)["started_at"] is None
     assert world.end(lease, "duplicate", same_as=first)
     assert world.verify() == []
+
+
+def test_the_ledger_outlives_the_duty(world: World) -> None:
+    check_the_ledger_outlives_the_duty(world)
 
 
 # ── from a worker's side ────────────────────────────────────────────────────────────────────
@@ -98,6 +105,7 @@ class Mail:
         other = App("mail", self.app.url)
         row = other.engine.run(inspect.job("mail", run.job_id))
         assert (row.state, row.delivery) == ("running", "at_most_once")
+        assert row.started_at_us is not None, "a body began before its start was stored"
         other.close()
         self.begun.append(run.job_id)
         if self.raises is not None:
@@ -237,44 +245,3 @@ def test_retries_are_refused_and_left_away_there_are_none() -> None:
 
 def print_n(n: int) -> None:
     print(n)
-
-
-# ── what lasts ──────────────────────────────────────────────────────────────────────────────
-
-
-def synchronous_levels(world: World) -> list[int]:
-    """SQLite's level at each statement of a start, and after it."""
-    engine = world.engine
-    assert isinstance(engine, SqliteEngine)
-    levels: list[int] = []
-
-    def look(_step: object) -> None:
-        assert engine._writer is not None
-        levels.append(int(engine._writer.execute("PRAGMA synchronous")[0][0]))
-
-    case = running(world, "default", False)
-    engine.observe = look
-    world.run(starts.start(APP, case.lease))
-    engine.observe = None
-    look(None)
-    return levels
-
-
-@pytest.mark.parametrize("url", ["sqlite_url", "sqlite_apsw_url"])
-def test_on_sqlite_this_one_commit_waits_for_the_disk(url: str, request: pytest.FixtureRequest) -> None:
-    from tests.contract.world import world_at
-
-    with world_at(request.getfixturevalue(url)) as world:
-        assert synchronous_levels(world) == [2, 1]
-        case = running(world, "other", False)
-        engine = world.engine
-        assert isinstance(engine, SqliteEngine) and engine._writer is not None
-
-        def cut(_step: object) -> None:
-            raise KeyError
-
-        engine.observe = cut
-        with pytest.raises(KeyError):
-            world.run(starts.start(APP, case.lease))
-        engine.observe = None
-        assert engine._writer.execute("PRAGMA synchronous")[0][0] == 1, "and no other one"

@@ -139,6 +139,72 @@ def times_out(n: int, *, run: Run = Run.given) -> None:
     note("end", run.job_id, run.run_no)
 
 
+# ── at_most_once ────────────────────────────────────────────────────────────────────────────
+
+
+def begun(run: Run) -> None:
+    """Each body leaves a file of its own when it begins; a second one of the same job is found out."""
+    try:
+        os.close(os.open(os.path.join(FLAGS, f"begun-{run.job_id}"), os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        note("doubled", run.job_id, run.run_no)
+    note("begin", run.job_id, run.run_no)
+
+
+def awaited(how: str, run: Run) -> None:
+    """Wait for the flag "go"; then end in the way named."""
+    while not flag("go"):
+        time.sleep(0.01)
+    note("late", run.job_id, run.run_no)
+    if how == "fail":
+        raise OSError("late")
+
+
+@app.task(delivery="at_most_once")
+def letter(n: int, ms: int, *, run: Run = Run.given) -> None:
+    begun(run)
+    time.sleep(ms / 1000)
+    note("end", run.job_id, run.run_no)
+
+
+@app.task(delivery="at_most_once")
+async def aletter(n: int, ms: int, *, run: Run = Run.given) -> None:
+    begun(run)
+    await asyncio.sleep(ms / 1000)
+    note("end", run.job_id, run.run_no)
+
+
+@app.task(delivery="at_most_once", isolation="process")
+def letter_apart(n: int, ms: int, *, run: Run = Run.given) -> None:
+    begun(run)
+    time.sleep(ms / 1000)
+    note("end", run.job_id, run.run_no)
+
+
+@app.task(delivery="at_most_once", isolation="process")
+def letter_exits_apart(n: int, *, run: Run = Run.given) -> None:
+    begun(run)
+    os._exit(3)
+
+
+@app.task(delivery="at_most_once", isolation="process", timeout="300ms")
+def letter_hangs_apart(n: int, *, run: Run = Run.given) -> None:
+    begun(run)
+    time.sleep(60)
+
+
+@app.task(delivery="at_most_once")
+def held_letter(how: str, *, run: Run = Run.given) -> None:
+    begun(run)
+    awaited(how, run)
+
+
+@app.task(delivery="at_most_once", timeout="200ms")
+def hasty_letter(how: str, *, run: Run = Run.given) -> None:
+    begun(run)
+    awaited(how, run)
+
+
 @app.on_start
 def started() -> None:
     note("started")
