@@ -92,6 +92,7 @@ def test_what_was_found_is_confirmed_with_the_evidence(post: Post, task: str) ->
     assert post.asked == [{"letter": 7, "to": "ann"}]
     [noted] = post.app.engine.run(audit.of(id))
     assert (noted["actor"], noted["verb"]) == ("lookup", "confirm")
+    assert post.app.handle(id).result() is None, "evidence is no result of a task that gives none"
     assert testing.look_up_all(post.app) == {} and post.clean()
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from dutiful.model.errors import NotProven
-from dutiful.operations import doubts, inspect
+from dutiful.operations import audit, doubts, inspect
 from tests.processes.support.workers import Place, both, place, until
 from tests.processes.test_zombies import _stop
 
@@ -167,6 +167,23 @@ def test_a_child_that_dies_or_is_killed_leaves_a_doubt(place: Place) -> None:
         doubt, _ = place.app.engine.run(doubts.show("tests", id))
         assert doubt.last.dead_since_us is not None
     assert len(place.said("begin")) == 2
+    place.verified()
+
+
+@both
+def test_a_lookup_closes_the_doubt_with_nobody_asked(place: Place) -> None:
+    [id] = place.enqueue("looked_up", (7,))
+    worker = place.worker()
+    until(lambda: place.said("posted"), "the letter is posted")
+    place.kill(worker)
+    place.worker()
+    until(lambda: place.job(id).state == "done", "its lookup was asked")
+    job = place.job(id)
+    assert (job.outcome, job.doubt) == ("performed", "the body was cut off: its worker died")
+    assert b"posted" in (job.result or b"")
+    [noted] = place.app.engine.run(audit.of(id))
+    assert (noted["actor"], noted["verb"]) == ("lookup", "confirm")
+    assert len(place.said("begin")) == 1
     place.verified()
 
 

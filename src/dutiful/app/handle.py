@@ -78,7 +78,7 @@ class Handle(Generic[R]):
 
     def _ended(self, job: JobView, failures: list[FailureView]) -> R:
         if job.state == "done" and job.outcome == "performed":
-            if job.result is None:
+            if job.result is None or (job.doubt is not None and not self._gives_results(job)):
                 return None  # type: ignore[return-value]
             return decode_result(bytes(job.result), self._returns)  # type: ignore[no-any-return]
         why = f": {failures[-1].kind}: {failures[-1].message}" if failures else ""
@@ -86,6 +86,11 @@ class Handle(Generic[R]):
         raise JobFailed(
             f"Job {self.id} ({job.task}) is {how}{why}.", hint=f"Look at it: dutiful job show {self.id}"
         )
+
+    def _gives_results(self, job: JobView) -> bool:
+        """A job that was in doubt may have evidence where others have a result, or nothing."""
+        task = self._app.tasks.get(job.task)
+        return task is None or task.policy.result
 
     def _not_ready(self, job: JobView | None, timeout: Duration) -> ResultNotReady:
         state = "not stored (yet)" if job is None else job.state

@@ -193,6 +193,20 @@ def letter_hangs_apart(n: int, *, run: Run = Run.given) -> None:
     time.sleep(60)
 
 
+def seen(n: int) -> list[str] | None:
+    """What the post says of the letter: who brought it, or None."""
+    with open(LOG, encoding="utf-8") as log:
+        return next((line.split() for line in log if line.startswith(f"posted {n} ")), None)
+
+
+@app.task(delivery="at_most_once", lookup=seen)
+def looked_up(n: int, *, run: Run = Run.given) -> None:
+    """It is posted, and its worker does not come to say so."""
+    begun(run)
+    note("posted", n)
+    time.sleep(60)
+
+
 @app.task(delivery="at_most_once")
 def held_letter(how: str, *, run: Run = Run.given) -> None:
     begun(run)
