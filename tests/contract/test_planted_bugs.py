@@ -242,7 +242,7 @@ BUGS = [
         },
         {
             "revive_dead": [
-                (r"DELETE (FROM main\.dutiful_dead WHERE id = :id)\s+RETURNING (.*)", r"SELECT \2 \1"),
+                (r"DELETE (FROM main\.dutiful_dead WHERE id = :id)", r"SELECT id \1"),
             ]
         },
         "live and dead at once",
