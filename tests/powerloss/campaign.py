@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.powerloss import disk
 from tests.powerloss.disk import Disk, Fate, Image, Write
 from tests.powerloss.history import Seen
-from tests.powerloss.looking import look
+from tests.powerloss.looking import Verified, look
 from tests.powerloss.story import Told
 
 NO_LIMIT = 1 << 60
@@ -103,12 +103,13 @@ def lose_power(
     began = time.monotonic()
     tally = Tally(steps=len(told.history.steps))
     known: dict[bytes, Seen] = {}
+    verified: Verified = {}
     for events, fate, image in images(told, seed, extra, since):
         digest = _digest(image)
         if digest not in known:
             if len(known) >= images_max:
                 continue
-            known[digest] = look(image, folder)
+            known[digest] = look(image, folder, verified)
             tally.by_fate[fate.name] += 1
         problems, missing = told.history.judge(known[digest], events)
         tally.losses += 1
