@@ -96,10 +96,7 @@ def test_an_effects_doubt_is_not_confirmed_but_resumed(world: World) -> None:
 def test_a_late_answer_does_not_change_what_a_person_settled(world: World) -> None:
     case = in_doubt(world, "default", False)
     decide(world, doubts.resume, case.job, result=b"1")
-    late = effects.Caller(
-        APP, "send", str(world.row(case.job)["key"]), "charge", "its key", case.job, case.lease.token
-    )
-    assert not world.run(effects.settle(late, 1, b"2"))
+    assert not world.run(effects.settle(caller(world, case.lease), 1, b"2"))
     assert world.table("effect")[0]["result"] == "1"
 
 
