@@ -13,29 +13,25 @@ SELECT CAST((SELECT j.id FROM dutiful.job AS j ORDER BY j.id LIMIT 1) AS text),
 WITH ended AS (
     SELECT h.id, h.lane, h.outcome, h.last_token, h.run_no, h.same_as, h.delivery, h.task, h.key, h.epoch, h.reason
       FROM dutiful.history AS h WHERE h.id < :before ORDER BY h.id DESC LIMIT :window
-), shown AS (
-    SELECT h.*, g.app AS noted, g.job_id AS doer
-      FROM ended AS h LEFT JOIN dutiful.lane AS l ON l.id = h.lane
-      LEFT JOIN dutiful.ledger AS g ON h.outcome = 'duplicate' AND g.app = l.app AND g.task = h.task
-                AND g.key = coalesce(h.key, CAST(h.id AS text)) AND g.epoch = h.epoch
-     WHERE (CAST(:app AS text) IS NULL OR l.app = :app) AND h.outcome IN ('performed', 'duplicate')
 ), wrong AS (
-    SELECT h.id, h.run_no, h.last_token, h.same_as,
-           CASE WHEN h.outcome = 'performed' AND (h.run_no < 1 OR h.last_token IS NULL)
-                THEN 'performed, and no run can have done it'
-                WHEN h.outcome = 'duplicate' AND (h.same_as IS NULL OR h.same_as = h.id)
-                THEN 'a duplicate of nothing'
-                WHEN h.outcome = 'duplicate' AND h.noted IS NOT NULL AND h.doer <> h.same_as
-                THEN 'a duplicate of a job that did not do it'
-                WHEN h.outcome = 'duplicate' AND h.noted IS NULL AND h.reason IS NULL
-                 AND h.delivery IN ('exactly_once', 'at_most_once')
-                THEN 'a duplicate, and the ledger knows nobody who did it' END AS problem
-      FROM shown AS h
+    SELECT h.id, h.lane, h.run_no, h.last_token, h.same_as, 'performed, and no run can have done it' AS problem
+      FROM ended AS h WHERE h.outcome = 'performed' AND (h.run_no < 1 OR h.last_token IS NULL)
+    UNION ALL
+    SELECT h.id, h.lane, h.run_no, h.last_token, h.same_as,
+           CASE WHEN h.same_as IS NULL OR h.same_as = h.id THEN 'a duplicate of nothing'
+                WHEN g.app IS NOT NULL AND g.job_id <> h.same_as THEN 'a duplicate of a job that did not do it'
+                WHEN g.app IS NULL AND h.reason IS NULL AND h.delivery IN ('exactly_once', 'at_most_once')
+                THEN 'a duplicate, and the ledger knows nobody who did it' END
+      FROM ended AS h LEFT JOIN dutiful.lane AS l ON l.id = h.lane
+      LEFT JOIN dutiful.ledger AS g ON g.app = l.app AND g.task = h.task
+                AND g.key = coalesce(h.key, CAST(h.id AS text)) AND g.epoch = h.epoch
+     WHERE h.outcome = 'duplicate'
 )
 SELECT count(*) OVER (), CAST(w.id AS text), 'history', w.problem,
        'run_no ' || w.run_no || CASE WHEN w.last_token IS NULL THEN ', no last_token' ELSE '' END
        || coalesce(', same_as ' || CAST(w.same_as AS text), '')
-  FROM wrong AS w WHERE w.problem IS NOT NULL
+  FROM wrong AS w LEFT JOIN dutiful.lane AS l ON l.id = w.lane
+ WHERE w.problem IS NOT NULL AND (CAST(:app AS text) IS NULL OR l.app = :app)
  LIMIT :rows
 
 -- name: verify_strangers
