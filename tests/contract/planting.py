@@ -13,12 +13,16 @@ from dutiful.sql.render import render
 Change = tuple[str, str]
 """A pattern and what stands in its place; it must be found."""
 
+PLANTED: list[str] = []
+"""All statements that were broken so far: what was done meanwhile may look as it likes."""
+
 
 @contextmanager
 def planted(engine: EngineName, changes: Mapping[str, list[Change]]) -> Iterator[None]:
     """Within, these statements of one engine read otherwise."""
     loaded = statements(engine)
     whole = {name: loaded[name] for name in changes}
+    PLANTED.extend(changes)
     try:
         for name, edits in changes.items():
             text = loaded[name].text

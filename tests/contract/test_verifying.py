@@ -25,6 +25,7 @@ def test_a_look_that_finds_nothing_is_noted(store_world: World) -> None:
     world = store_world
     assert verifying.look_over(world.engine, APP, 0.5) == []  # not even a job
     ready(world), done(world), dead(world)
+    assert world.run(verify.spans()) == []  # the newest rows are all
     world.clock.advance(1)
     assert verifying.look_over(world.engine, APP, 0.5) == []
     kept = noted(world)

@@ -27,7 +27,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
     ("verify_works", "I1", "did a duty's work a second time"),
     ("verify_starts", "I2", "began, and the ledger disagrees on how often"),
     ("verify_proof", "I4", "ended well with no run to show for it"),
-    ("verify_strangers", "I5", "changed by a run that did not hold the job"),
+    ("verify_strangers", "I5", "took a change from a run that did not hold it"),
     ("verify_kept", "I6", "parted from the work in the ledger"),
     ("verify_tokens", "I7", "shared a token that should name one run"),
     ("verify_numbers", "I7", "miscounted runs or tries"),
@@ -36,7 +36,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
     ("verify_revived", "I12", "came back without an audit row"),
     ("verify_decided", "I12", "left death or doubt without an audit row"),
     ("verify_effects", "I15", "called the world outside in a way that was not written down"),
-    ("verify_unchanged", "I16", "found the ledger's row changed"),
+    ("verify_unchanged", "I16", "differed from the row that its run wrote into the ledger"),
     ("verify_places", "place", "stood in two places at once"),
     ("verify_endings", "place", "ended again after being done"),
     ("verify_lanes", "lane", "stood in a lane that is not there"),
@@ -97,18 +97,24 @@ def elsewhere(app: str | None, *, full: bool = False) -> Steps[dict[str, int]]:
 
 @query
 def spans() -> Steps[list[tuple[str, str]]]:
-    """The oldest and the newest id of each table of jobs that is not empty: any place lies between them."""
-    [row] = yield Call("verify_ids", {}, alone=True)
-    return [(low, high) for low, high in zip(row[::2], row[1::2], strict=True) if low is not None]
+    """Between which ids lie the rows that a look at the newest does not see, for each table that has some."""
+    [row] = yield Call("verify_ids", {"window": WINDOW}, alone=True)
+    return [(low, high) for low, high in zip(row[::2], row[1::2], strict=True) if high is not None]
 
 
 @operation
 def note(app: str, looks: Mapping[str, Finding | None], *, full: bool = False) -> Steps[None]:
     """Keep what looks found, by statement; a ``full`` one that found nothing takes back what was kept."""
-    for name, finding in looks.items():
-        params = {"app": app, "name": name, "invariant": _of(name)[0], "full": int(full)}
-        count, jobs = (finding.count, as_json(finding.rows)) if finding else (0, None)
-        yield Call("note_checked", {**params, "count": count, "jobs": jobs})
+    rows = [
+        {
+            "name": name,
+            "invariant": _of(name)[0],
+            "count": finding.count if finding else 0,
+            "jobs": as_json(finding.rows) if finding else None,
+        }
+        for name, finding in looks.items()
+    ]
+    yield Call("note_checked", {"app": app, "rows": as_json(rows), "full": full}, alone=True)
 
 
 @query

@@ -1,4 +1,4 @@
-"""A worker's look at the invariants: the newest rows, and as many from a place left to chance.
+"""A worker's look at the invariants: the newest rows, and as many older ones from a place left to chance.
 
 So a breach among the newest rows is seen within a minute or so, and one among the old ones at some time,
 whatever the tables' size. What is found is logged, and kept until something newer is found.

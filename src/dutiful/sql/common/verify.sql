@@ -1,11 +1,12 @@
 -- name: verify_ids
--- The oldest and the newest id of each table: between them lies whatever place is chosen to be looked at.
+-- Of each table the oldest id, and the oldest that a look at the newest rows sees (null: it sees them
+-- all): between them lies whatever place is chosen to be looked at.
 SELECT CAST((SELECT j.id FROM dutiful.job AS j ORDER BY j.id LIMIT 1) AS text),
-       CAST((SELECT j.id FROM dutiful.job AS j ORDER BY j.id DESC LIMIT 1) AS text),
+       CAST((SELECT j.id FROM dutiful.job AS j ORDER BY j.id DESC LIMIT 1 OFFSET :window - 1) AS text),
        CAST((SELECT d.id FROM dutiful.dead AS d ORDER BY d.id LIMIT 1) AS text),
-       CAST((SELECT d.id FROM dutiful.dead AS d ORDER BY d.id DESC LIMIT 1) AS text),
+       CAST((SELECT d.id FROM dutiful.dead AS d ORDER BY d.id DESC LIMIT 1 OFFSET :window - 1) AS text),
        CAST((SELECT h.id FROM dutiful.history AS h ORDER BY h.id LIMIT 1) AS text),
-       CAST((SELECT h.id FROM dutiful.history AS h ORDER BY h.id DESC LIMIT 1) AS text)
+       CAST((SELECT h.id FROM dutiful.history AS h ORDER BY h.id DESC LIMIT 1 OFFSET :window - 1) AS text)
 
 -- name: verify_proof
 -- I4: done(performed) by a run that held a token; a duplicate names the job that did it, and where its

@@ -173,17 +173,6 @@ SELECT e.reason, count(*) FROM ended AS e JOIN dutiful.lane AS l ON l.id = e.lan
    AND (CAST(:app AS text) IS NULL OR l.app = :app)
  GROUP BY e.reason
 
--- name: note_checked
--- Keeps what a look found. A look at every row (:full) that finds nothing takes back what was found before.
-INSERT INTO dutiful.checked AS c (app, name, invariant, at, found_at, count, jobs)
-SELECT :app, :name, :invariant, t.now, CASE WHEN :count > 0 THEN t.now END, :count, :jobs
-  FROM (SELECT :now AS now) AS t WHERE true
-ON CONFLICT (app, name) DO UPDATE
-   SET at = excluded.at, invariant = excluded.invariant,
-       found_at = CASE WHEN excluded.count > 0 OR :full = 1 THEN excluded.found_at ELSE c.found_at END,
-       count = CASE WHEN excluded.count > 0 OR :full = 1 THEN excluded.count ELSE c.count END,
-       jobs = CASE WHEN excluded.count > 0 OR :full = 1 THEN excluded.jobs ELSE c.jobs END
-
 -- name: list_checked
 -- What the looks at an app's invariants have found, or not.
 SELECT c.name, c.invariant, c.at, c.found_at, c.count, c.jobs, :now
