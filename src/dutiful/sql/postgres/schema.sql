@@ -26,6 +26,7 @@ CREATE TABLE dutiful.queue (
     app    text NOT NULL,
     name   text NOT NULL,
     target bigint,
+    paused_at bigint,
     PRIMARY KEY (app, name)
 );
 
@@ -366,3 +367,28 @@ BEGIN
     DELETE FROM dutiful.history_rest WHERE finished_at < before_us;
     RETURN dropped;
 END $$;
+
+-- A lock by name. grant_no grows with each grant, and never falls.
+CREATE TABLE dutiful.lock (
+    app      text NOT NULL,
+    name     text NOT NULL,
+    slots    integer NOT NULL,
+    grant_no bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (app, name)
+);
+
+-- A schedule as it was last declared.
+CREATE TABLE dutiful.schedule (
+    app  text NOT NULL,
+    name text NOT NULL,
+    PRIMARY KEY (app, name)
+);
+
+-- One for each key of an order, a lock, a rate or a share.
+CREATE TABLE dutiful.gate (
+    id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    app  text NOT NULL,
+    kind text NOT NULL,
+    key  text NOT NULL,
+    UNIQUE (app, kind, key)
+);

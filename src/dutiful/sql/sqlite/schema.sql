@@ -28,6 +28,7 @@ CREATE TABLE dutiful_queue (
     app    text NOT NULL,
     name   text NOT NULL,
     target integer,
+    paused_at integer,
     PRIMARY KEY (app, name)
 );
 
@@ -293,3 +294,28 @@ CREATE TABLE dutiful_effect (
 ) WITHOUT ROWID;
 
 CREATE INDEX dutiful_effect_open ON dutiful_effect (sent_at) WHERE state = 'intended';
+
+-- A lock by name. grant_no grows with each grant, and never falls.
+CREATE TABLE dutiful_lock (
+    app      text NOT NULL,
+    name     text NOT NULL,
+    slots    integer NOT NULL,
+    grant_no integer NOT NULL DEFAULT 0,
+    PRIMARY KEY (app, name)
+) WITHOUT ROWID;
+
+-- A schedule as it was last declared.
+CREATE TABLE dutiful_schedule (
+    app  text NOT NULL,
+    name text NOT NULL,
+    PRIMARY KEY (app, name)
+) WITHOUT ROWID;
+
+-- One for each key of an order, a lock, a rate or a share.
+CREATE TABLE dutiful_gate (
+    id   integer PRIMARY KEY,
+    app  text NOT NULL,
+    kind text NOT NULL,
+    key  text NOT NULL,
+    UNIQUE (app, kind, key)
+);
