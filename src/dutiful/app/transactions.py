@@ -7,6 +7,7 @@ returned, together with the ledger and the job's completion.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..engines.work import AsyncWorkTransaction, WorkTransaction
@@ -90,7 +91,12 @@ def statement(sql: str, params: Parameters, style: str) -> tuple[Any, ...]:
         return (sql,)
     if not isinstance(params, Mapping) or style == "named":
         return sql, params
+    return _percent(sql), params
+
+
+@lru_cache(maxsize=1000)
+def _percent(sql: str) -> str:
     text = ""
     for literal, name in pieces(sql):
         text += literal.replace("%", "%%") + ("" if name is None else f"%({name})s")
-    return text, params
+    return text

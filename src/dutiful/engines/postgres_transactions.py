@@ -124,7 +124,7 @@ def carry_out(cursor: Any, step: Step, clock: Clock | None) -> Rows:
             for row in step.rows:
                 copy.write_row(row)
         return [(cursor.rowcount,)]
-    cursor.execute(*_filled(step.name, step.params, clock), binary=True)
+    cursor.execute(*filled(step.name, step.params, clock), binary=True)
     if cursor.connection.pgconn.pipeline_status:
         cursor._fetch_pipeline()  # in a pipeline nothing is known of the answer before it is asked for
     return cursor.fetchall() if cursor.description else ()
@@ -137,7 +137,7 @@ async def acarry_out(cursor: Any, step: Step, clock: Clock | None) -> Rows:
             for row in step.rows:
                 await copy.write_row(row)
         return [(cursor.rowcount,)]
-    await cursor.execute(*_filled(step.name, step.params, clock), binary=True)
+    await cursor.execute(*filled(step.name, step.params, clock), binary=True)
     if cursor.connection.pgconn.pipeline_status:
         await cursor._fetch_pipeline()
     return await cursor.fetchall() if cursor.description else ()
@@ -155,7 +155,8 @@ def _copies(load: Load) -> str:
     return render("postgres", load.name, "dollar").parts[0][0]
 
 
-def _filled(name: str, params: Mapping[str, Any], clock: Clock | None) -> tuple[str, list[Any]]:
+def filled(name: str, params: Mapping[str, Any], clock: Clock | None) -> tuple[str, list[Any]]:
+    """A statement by name with ``$1``, and its parameters in that order."""
     text, names = render("postgres", name, "dollar", clock is not None).parts[0]
     if clock is not None:
         params = {**params, "now": clock()}

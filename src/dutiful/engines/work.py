@@ -126,7 +126,8 @@ def refuse_ending(sql: object) -> None:
         raise WorkNotFinished(f"The body executed {text.strip()[:40]!r} in the transaction of its run.")
 
 
-RERUN_STATES = {"40001", "40P01"}
+RERUN_STATES = {"40001", "40P01", "26000"}
+"""Serialization failure, deadlock, a prepared statement of ours that the body threw away."""
 LOCKED_STATES = {"55P03"}
 SQLITE_BUSY, SQLITE_AUTH = "SQLITE_BUSY", "SQLITE_AUTH"
 UNFINISHED_STATE = "DU001"

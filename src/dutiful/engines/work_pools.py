@@ -16,6 +16,7 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from ..model.errors import StoreBusy
+from .lean import WorkConnection
 from .work import refuse_ending
 
 if TYPE_CHECKING:
@@ -81,17 +82,17 @@ class WorkPools:
     def __init__(self, engine: PostgresEngine) -> None:
         self._engine = engine
         self._opening = threading.Lock()
-        self._pool: ConnectionPool[Any] | None = None
+        self._pool: ConnectionPool[WorkConnection] | None = None
         self._apools: weakref.WeakKeyDictionary[Any, AsyncConnectionPool[Any]] = weakref.WeakKeyDictionary()
 
-    def take(self) -> psycopg.Connection[Any]:
+    def take(self) -> WorkConnection:
         """A connection that is idle and that the server has not closed."""
         from .postgres import _hung_up
 
         pool = self._opened()
         while True:
             try:
-                connection: psycopg.Connection[Any] = pool.getconn()
+                connection = pool.getconn()
             except PoolTimeout as error:
                 self._engine.connect().close()  # says why, if the server is the reason
                 raise StoreBusy(
@@ -102,12 +103,13 @@ class WorkPools:
             connection.close()
             pool.putconn(connection)
 
-    def _opened(self) -> ConnectionPool[Any]:
+    def _opened(self) -> ConnectionPool[WorkConnection]:
         """The threads' pool, of which there is one, also when the first two runs ask at once."""
         with self._opening:
             if self._pool is None:
                 self._pool = ConnectionPool(
                     self._engine.conninfo,
+                    connection_class=WorkConnection,
                     kwargs=options(self._engine) | {"cursor_factory": WorkCursor},
                     open=True,
                     name="dutiful-work",
@@ -115,7 +117,7 @@ class WorkPools:
                 )
             return self._pool
 
-    def give_back(self, connection: psycopg.Connection[Any]) -> None:
+    def give_back(self, connection: WorkConnection) -> None:
         """After the transaction. Raises nothing: what became of a commit is being told right then."""
         pool = self._pool
         with contextlib.suppress(ValueError):  # its pool was closed meanwhile, this is the next one

@@ -1,7 +1,7 @@
 """Work transactions on PostgreSQL, on connections of their own: the planner is the user's there.
 
-The body is given psycopg's connection inside ``conn.transaction()``: ``commit()`` raises by psycopg's
-own rule, COMMIT as text by the cursor's, and the ledger's deferred trigger keeps nothing of what slips
+The body is given psycopg's connection with the transaction begun: ``commit()`` is refused by the connection,
+COMMIT as text by its cursors, and the ledger's deferred trigger keeps nothing of what slips
 by. Statements after a ROLLBACK would begin a transaction (no autocommit), which has no ledger row.
 """
 
@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 
-from ..model.errors import CommitUnknown, LedgerMissing
-from ..operations.plan import Operation, Rows, Step
+from ..model.errors import CommitUnknown, LedgerMissing, WorkRolledBack
+from ..operations.plan import Call, Operation, Rows, Step
 from ..sql import EngineName
 from .bound_postgres import AsyncPsycopgRunner, PsycopgRunner
 from .contract import Runner
 from .drive import adrive, drive
+from .lean import WorkConnection
 from .postgres_errors import translated
-from .postgres_transactions import IDLE, acarry_out, adapt, carry_out
+from .postgres_transactions import IDLE, acarry_out, adapt, carry_out, filled
 from .work_pools import WorkPools
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ class PostgresWork:
         self.engine = engine
         self._pools = pools
         self.raw: Any = None
-        self._block: Any = None
         self.queues: set[str] = set()
         self._session: Any = None
 
@@ -47,8 +47,8 @@ class PostgresWork:
         """See :class:`~dutiful.engines.work.WorkTransaction`."""
         self.raw = self._pools.take()
         try:
-            self._block = self.raw.transaction()
-            self._block.__enter__()
+            self.raw.lean.command(b"BEGIN")
+            self.raw.in_work = True
         except BaseException as error:
             self._give_back()
             if isinstance(error, psycopg.Error):
@@ -76,7 +76,7 @@ class PostgresWork:
 
     def command(self, text: str) -> None:
         """See :class:`~dutiful.engines.work.WorkTransaction`."""
-        self.raw.execute(text)
+        self.raw.lean.command(text.encode())
 
     def quickly(self) -> AbstractContextManager[object]:
         """See :class:`~dutiful.engines.work.WorkTransaction`: libpq's pipeline mode."""
@@ -91,29 +91,32 @@ class PostgresWork:
 
     def commit(self) -> None:
         """See :class:`~dutiful.engines.work.WorkTransaction`."""
-        raw, block, self._block = self.raw, self._block, None
+        raw = self.raw
+        raw.in_work = False
         try:
-            block.__exit__(None, None, None)
+            done = raw.lean.command(b"COMMIT")
         except psycopg.Error as error:
-            if raw.broken and isinstance(error, psycopg.OperationalError):
+            if raw.broken or (error.sqlstate or "08")[:2] in ("08", "57"):
                 raise CommitUnknown(
                     f"The connection broke while the work was committed ({error})."
                 ) from error
             raise
         finally:
             self._give_back()
+        if done != "COMMIT":
+            raise WorkRolledBack("A statement of the body had failed, so that the database kept nothing.")
 
     def rollback(self) -> None:
         """See :class:`~dutiful.engines.work.WorkTransaction`."""
-        block, self._block = self._block, None
-        if self.raw is None:
+        raw = self.raw
+        if raw is None:
             return
+        raw.in_work = False
         try:
-            if block is not None and not self.raw.closed:
-                failure = psycopg.Rollback(block)
-                block.__exit__(type(failure), failure, None)
+            if not raw.closed and raw.info.transaction_status != IDLE:
+                raw.lean.command(b"ROLLBACK")
         except Exception:
-            self.raw.close()  # whatever is wrong with it, the server takes the transaction back
+            raw.close()  # whatever is wrong with it, the server takes the transaction back
         finally:
             self._give_back()
 
@@ -121,6 +124,7 @@ class PostgresWork:
         raw, self.raw = self.raw, None
         if raw is None:
             return
+        raw.in_work = False
         if self._session is not None:
             session, self._session = self._session, None
             with contextlib.suppress(Exception):
@@ -227,15 +231,19 @@ class _Inside:
     """Steps in a transaction that is somebody else's to end."""
 
     def __init__(self, work: PostgresWork) -> None:
-        self._cursor = psycopg.RawCursor(work.raw, row_factory=psycopg.rows.tuple_row)
+        self._raw: WorkConnection = work.raw
         self._clock = work.engine.clock
-        adapt(self._cursor)
 
     def begin(self) -> None:
         return None
 
     def execute(self, step: Step, alone: bool) -> Rows:
-        return carry_out(self._cursor, step, self._clock)
+        raw = self._raw
+        if isinstance(step, Call) and raw.prepare_threshold is not None and not raw.pgconn.pipeline_status:
+            return raw.lean.rows(*filled(step.name, step.params, self._clock))
+        cursor = psycopg.RawCursor(raw, row_factory=psycopg.rows.tuple_row)
+        adapt(cursor)
+        return carry_out(cursor, step, self._clock)
 
     def commit(self) -> None:
         return None
