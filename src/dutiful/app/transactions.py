@@ -22,19 +22,20 @@ Parameters = Mapping[str, Any] | Sequence[Any] | None
 
 
 class Transaction:
-    """What ``tx: Transaction`` is given in an exactly_once task that is a plain function.
+    """What ``tx: Transaction`` is given in an exactly_once task that is a plain function."""
 
-    ``connection`` is the driver's own (psycopg, sqlite3, apsw or Django), with the transaction begun.
-    """
-
-    __slots__ = ("_work", "connection")
+    __slots__ = ("_work",)
 
     given: ClassVar[Transaction]
     """A default for type checkers, "filled in by the worker": ``tx: Transaction = Transaction.given``."""
 
     def __init__(self, work: WorkTransaction) -> None:
         self._work = work
-        self.connection: Any = work.raw
+
+    @property
+    def connection(self) -> Any:
+        """The driver's own connection (psycopg, sqlite3, apsw or Django), with the transaction begun."""
+        return self._work.lend()
 
     def execute(self, sql: str, params: Parameters = None) -> Any:
         """Execute one statement; returns the driver's cursor.
@@ -42,9 +43,7 @@ class Transaction:
         With a mapping, parameters are written ``:name`` on every database; with a sequence, in the
         driver's own way. A statement that ends the transaction is refused.
         """
-        # Django's connection has no such method: its work brings one.
-        of: Any = self._work if hasattr(self._work, "execute") else self.connection
-        return of.execute(*statement(sql, params, self._work.style))
+        return self._work.execute(*statement(sql, params, self._work.style))
 
     def session(self) -> Session:
         """A SQLAlchemy session in this transaction; its ``commit()`` ends a savepoint and no more.

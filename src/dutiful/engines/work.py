@@ -56,8 +56,16 @@ class WorkTransaction(Protocol):
         """A statement of ours without parameters or rows, as SAVEPOINT."""
         ...
 
+    def execute(self, *statement: Any) -> Any:
+        """A statement of the body's, in the driver's own words; the cursor, or what reads like one."""
+        ...
+
+    def lend(self) -> Any:
+        """The driver's connection for the body to use by itself."""
+        ...
+
     def quickly(self) -> AbstractContextManager[object]:
-        """A block in which statements go out without waiting for each other, where the driver can that.
+        """A block in which statements by :meth:`execute` may wait to be sent together.
 
         An error may come later than its statement; leaving the block waits for all.
         """

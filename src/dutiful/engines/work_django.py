@@ -99,6 +99,10 @@ class DjangoWork:
         assert self._runner is not None
         self._runner.command(text)
 
+    def lend(self) -> Any:
+        """See :class:`~dutiful.engines.work.WorkTransaction`."""
+        return self.raw
+
     def quickly(self) -> contextlib.AbstractContextManager[object]:
         """See :class:`~dutiful.engines.work.WorkTransaction`: Django has no pipeline."""
         return contextlib.nullcontext()

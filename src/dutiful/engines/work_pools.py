@@ -34,29 +34,11 @@ IDLE_TIMEOUT_S = 300
 
 
 class WorkCursor(psycopg.Cursor[Any]):
-    """Refuses to end the transaction by text; in a pipeline it waits for what is asked of it."""
+    """Refuses to end the transaction by text."""
 
     def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
         refuse_ending(query)
         return super().execute(query, *args, **kwargs)
-
-    @property
-    def rowcount(self) -> int:
-        """As psycopg's; the statement is waited for, where psycopg would not know yet."""
-        self._fetch_pipeline()
-        return super().rowcount
-
-    @property
-    def description(self) -> Any:
-        """As psycopg's, see :attr:`rowcount`."""
-        self._fetch_pipeline()
-        return super().description
-
-    @property
-    def statusmessage(self) -> str | None:
-        """As psycopg's, see :attr:`rowcount`."""
-        self._fetch_pipeline()
-        return super().statusmessage
 
 
 class AsyncWorkCursor(psycopg.AsyncCursor[Any]):

@@ -8,7 +8,7 @@ by. Statements after a ROLLBACK would begin a transaction (no autocommit), which
 from __future__ import annotations
 
 import contextlib
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -22,6 +22,7 @@ from .drive import adrive, drive
 from .lean import WorkConnection
 from .postgres_errors import translated
 from .postgres_transactions import IDLE, acarry_out, adapt, carry_out, filled
+from .soon import Soon
 from .work_pools import WorkPools
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class PostgresWork:
         self.raw: Any = None
         self.queues: set[str] = set()
         self._session: Any = None
+        self._soon: Soon | None = None
 
     def begin(self) -> None:
         """See :class:`~dutiful.engines.work.WorkTransaction`."""
@@ -57,6 +59,7 @@ class PostgresWork:
 
     def run(self, operation: Operation[T]) -> T:
         """See :class:`~dutiful.engines.work.WorkTransaction`."""
+        self._send()
         try:
             return drive(operation, _Inside(self), self.engine.observe)
         except psycopg.errors.UndefinedTable as error:
@@ -64,6 +67,7 @@ class PostgresWork:
 
     def joined(self) -> Runner:
         """See :class:`~dutiful.engines.work.WorkTransaction`."""
+        self._send()
         return PsycopgRunner(self.engine, self.raw)
 
     def session(self) -> Any:
@@ -71,6 +75,7 @@ class PostgresWork:
         if self._session is None:
             from .work_sqlalchemy import session
 
+            self.lend()
             self._session = session(self)
         return self._session
 
@@ -78,9 +83,34 @@ class PostgresWork:
         """See :class:`~dutiful.engines.work.WorkTransaction`."""
         self.raw.lean.command(text.encode())
 
-    def quickly(self) -> AbstractContextManager[object]:
-        """See :class:`~dutiful.engines.work.WorkTransaction`: libpq's pipeline mode."""
-        return self.raw.pipeline()  # type: ignore[no-any-return]
+    def execute(self, *statement: Any) -> Any:
+        """See :class:`~dutiful.engines.work.WorkTransaction`."""
+        if self._soon is None:
+            return self.raw.execute(*statement)
+        if len(statement) == 2:
+            return self._soon.execute(*statement)
+        self._soon.flush()  # without parameters psycopg reads the text in another way
+        return self.raw.execute(*statement)
+
+    def lend(self) -> Any:
+        """See :class:`~dutiful.engines.work.WorkTransaction`."""
+        self._send()
+        self._soon = None  # who has the connection itself may use it at any time
+        return self.raw
+
+    @contextlib.contextmanager
+    def quickly(self) -> Iterator[None]:
+        """See :class:`~dutiful.engines.work.WorkTransaction`: what is alike goes together (``soon``)."""
+        self._soon = Soon(self.raw)
+        try:
+            yield
+            self._send()
+        finally:
+            self._soon = None
+
+    def _send(self) -> None:
+        if self._soon is not None:
+            self._soon.flush()
 
     def flush(self) -> None:
         """See :class:`~dutiful.engines.work.WorkTransaction`."""
@@ -239,7 +269,7 @@ class _Inside:
 
     def execute(self, step: Step, alone: bool) -> Rows:
         raw = self._raw
-        if isinstance(step, Call) and raw.prepare_threshold is not None and not raw.pgconn.pipeline_status:
+        if isinstance(step, Call) and raw.prepare_threshold is not None:
             return raw.lean.rows(*filled(step.name, step.params, self._clock))
         cursor = psycopg.RawCursor(raw, row_factory=psycopg.rows.tuple_row)
         adapt(cursor)

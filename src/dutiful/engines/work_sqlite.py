@@ -137,6 +137,14 @@ class SqliteWork:
         """See :class:`~dutiful.engines.work.WorkTransaction`."""
         self.rows(text, {})
 
+    def execute(self, *statement: Any) -> Any:
+        """See :class:`~dutiful.engines.work.WorkTransaction`."""
+        return self.raw.execute(*statement)
+
+    def lend(self) -> Any:
+        """See :class:`~dutiful.engines.work.WorkTransaction`."""
+        return self.raw
+
     def quickly(self) -> contextlib.AbstractContextManager[object]:
         """See :class:`~dutiful.engines.work.WorkTransaction`: nothing is ever on its way here."""
         return contextlib.nullcontext()

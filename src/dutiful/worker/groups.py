@@ -9,17 +9,17 @@ Every job has its ledger row and its fence all the same; if the commit fails, ea
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..app.running import Run
 from ..app.transactions import Transaction
-from ..engines.work import WorkTransaction
+from ..engines.work import WorkTransaction, open_work
 from ..model.errors import CommitUnknown, WorkRolledBack
 from ..model.jobs import Ending, Lease
 from ..operations import works
 from .exactly import exactly
-from .run import body, completed, failed
+from .run import body, failed, result_of
 from .work import PlainWork, Superfluous, read_back
 
 if TYPE_CHECKING:
@@ -33,6 +33,13 @@ SAVEPOINT = "dutiful_member"
 
 class _Trouble(Exception):
     """Something went wrong in the quick run: again, with care."""
+
+
+class _Failed(Exception):
+    """A body failed, and was rolled back to its savepoint."""
+
+    def __init__(self, ending: Ending) -> None:
+        self.ending = ending
 
 
 def carry_out_group(
@@ -81,6 +88,7 @@ class _Group:
         self.error: BaseException | None = None
         self._begin = begin
         self._begun: dict[str, bool] = {}
+        self._started: dict[str, _Member] = {}
         self._work: WorkTransaction | None = None
         self._given: Transaction | None = None
 
@@ -97,20 +105,24 @@ class _Group:
 
     def run(self, careful: bool) -> list[Ending]:
         self.endings.clear()
+        self._started.clear()
         work = self._work = self.app.work_for(self.task)
         work.begin()
+        token = open_work.set(work)  # enqueues of the bodies join it
         try:
             return self._in_transaction(work, careful)
         finally:
+            open_work.reset(token)
             work.rollback()
 
     def _in_transaction(self, work: WorkTransaction, careful: bool) -> list[Ending]:
         leases = [lease for lease, _ in self.members]
         free, begun = work.run(works.begin_works(self.app.name, leases))
-        self._given = Transaction(work)
+        given = self._given = Transaction(work)
+        injected = {name: given for name, kind in self.task.codec.injected.items() if kind is Transaction}
         done: list[tuple[Lease, bytes | None]] = []
         undone: list[Lease] = []
-        # Statements go to the server without waiting for each other; with care, one by one.
+        # Statements may wait to be sent together; with care, each goes by itself.
         with contextlib.nullcontext() if careful else work.quickly():
             for lease, run in self.members:
                 if lease.token.replace("-", "") not in free:
@@ -118,32 +130,30 @@ class _Group:
                 elif not self.began(lease):
                     undone.append(lease)
                 else:
-                    ending = self._one(work, lease, run, careful)
-                    if ending.verb == "complete":
-                        done.append((lease, ending.result))
-                    else:
+                    member = self._started[lease.token] = run._means = _Member(self, lease)
+                    try:
+                        done.append((lease, self._one(work, member, run, injected, careful)))
+                    except _Failed as stopped:
                         undone.append(lease)
-                        self.endings[lease.token] = ending
+                        self.endings[lease.token] = stopped.ending
         if undone:
             work.run(works.forget_works(self.app.name, undone))
         self._finish(work, begun, done, careful)
         return list(self.endings.values())
 
-    def _one(self, work: WorkTransaction, lease: Lease, run: Run, careful: bool) -> Ending:
-        member = _Member(self, lease)
-        run._means = member
+    def _one(
+        self, work: WorkTransaction, member: _Member, run: Run, injected: Mapping[str, Any], careful: bool
+    ) -> bytes | None:
+        """The result of one body; raises _Trouble, or with care _Failed."""
+        lease = member.lease
         if careful:
             work.command(f"SAVEPOINT {SAVEPOINT}")
-        member.opened(work)
         try:
-            given = {
-                name: self.given() for name, kind in self.task.codec.injected.items() if kind is Transaction
-            }
-            ending = completed(self.task, lease, body(self.app, self.task, lease, run, given))
+            result = result_of(self.task, body(self.app, self.task, lease, run, injected))
             if careful:
                 work.flush()
                 work.command(f"RELEASE SAVEPOINT {SAVEPOINT}")
-            return ending
+            return result
         except BaseException as error:
             if not careful:
                 raise _Trouble from error
@@ -151,9 +161,7 @@ class _Group:
                 raise
             work.command(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
             work.command(f"RELEASE SAVEPOINT {SAVEPOINT}")
-            return failed(self.task, lease, member.explained(error))
-        finally:
-            member.closed()
+            raise _Failed(failed(self.task, lease, member.explained(error))) from error
 
     def _finish(
         self,
@@ -181,13 +189,13 @@ class _Group:
             self._read_back(begun, done)
             return
         for lease, result in done:
-            self.endings[lease.token] = _Member(self, lease).after_commit(result)
+            self.endings[lease.token] = self._started[lease.token].after_commit(result)
         for queue in work.queues:
             self.app.engine.wake(queue)
 
     def _read_back(self, begun: works.Begun | None, done: list[tuple[Lease, bytes | None]]) -> None:
         for lease, result in done:
-            member = _Member(self, lease)
+            member = self._started[lease.token]
             member.begun = begun
             ending = member.of_fate(read_back(member), result)
             if ending is not None:  # else it was not committed: it runs by itself

@@ -103,6 +103,23 @@ class Holdings:
         if not self.end(held, ending) and ending.started and ending.verb in ("complete", "bury"):
             self._settler.put(ending)
 
+    def ended_together(self, ended: Sequence[tuple[Held, Ending]]) -> None:
+        """The same for bodies that ran in one thread, one after the other, and came to one end."""
+        mine: list[Ending] = []
+        late: list[tuple[Held, Ending]] = []
+        with self._lock:
+            for held, ending in ended:
+                if held.stage == "ended":
+                    late.append((held, ending))
+                else:
+                    held.stage = "ended"
+                    mine.append(ending)
+        for held, _ in ended[:1]:
+            self._file.end(held.slot)
+        self._settler.put_together(mine)
+        for held, ending in late:
+            self.ended(held, ending)
+
     def end(self, held: Held, ending: Ending) -> bool:
         """End the run, unless that was done: out of time, or handed back in the same moment."""
         with self._lock:

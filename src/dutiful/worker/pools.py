@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("dutiful.worker")
 
 Ended = Callable[[Held, "Ending"], None]
+EndedTogether = Callable[[Sequence[tuple[Held, "Ending"]]], None]
 Begin = Callable[[Held], bool]
 """Asked right before a body begins; False leaves the job alone (it was handed back, or must be)."""
 
@@ -37,10 +38,13 @@ Begin = Callable[[Held], bool]
 class ThreadPool:
     """Plain tasks, on ``size`` threads. A thread that is stuck past a time-out gets a replacement."""
 
-    def __init__(self, app: App, size: int, begin: Begin, ended: Ended) -> None:
+    def __init__(
+        self, app: App, size: int, begin: Begin, ended: Ended, ended_together: EndedTogether
+    ) -> None:
         self._app = app
         self._begin = begin
         self._ended = ended
+        self._ended_together = ended_together
         self._queue: queue.SimpleQueue[Held | list[Held] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -119,8 +123,7 @@ class ThreadPool:
         run_them = carry_out_group if policy.group is not None else carry_out_batch
         pairs = [(held.lease, held.run) for held in members]
         endings = contextvars.copy_context().run(run_them, self._app, members[0].task, pairs, begin)
-        for ending in endings:
-            self._ended(by_token[ending.token], ending)
+        self._ended_together([(by_token[ending.token], ending) for ending in endings])
 
     def stop(self) -> None:
         """Let idle threads end; busy ones end after their body."""

@@ -91,9 +91,13 @@ def body(
     app: App, task: Task[..., Any], lease: Lease, run: Run, given: Mapping[str, Any] | None = None
 ) -> Any:
     """Call the function itself; ``given`` are injected arguments other than the run."""
-    arguments = arguments_of(task, lease, run) | dict(given or {})
+    arguments = arguments_of(task, lease, run)
+    if given:
+        arguments.update(given)
     give_effects(app, task, lease, run)
     try:
+        if not app.wrappers:
+            return task.function(**arguments)
         with _around(app, run):
             return task.function(**arguments)
     finally:
@@ -155,9 +159,14 @@ def _around(app: App, run: Run) -> Iterator[None]:
         raise error
 
 
+def result_of(task: Task[..., Any], value: Any) -> bytes | None:
+    """What is kept of a body's return value, if the task wants that; raises where it cannot be kept."""
+    return encode_result(value, RESULT_BYTES_MAX) if task.policy.result else None
+
+
 def completed(task: Task[..., Any], lease: Lease, value: Any) -> Ending:
     """The ending of a body that returned. A result that cannot be kept is an error of the task."""
-    result = encode_result(value, RESULT_BYTES_MAX) if task.policy.result else None
+    result = result_of(task, value)
     ending = Ending("complete", lease.job_id, lease.token, lease.run_no, result=result, started=_once(task))
     if lease.delivery == "at_least_once" or task.policy.delivery != "at_least_once":
         return ending

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..app import events
 from ..app.events import emit
@@ -62,6 +62,15 @@ class Settler:
         if self._waiting:
             with self._changed:
                 self._changed.notify()
+
+    def put_together(self, endings: Sequence[Ending]) -> None:
+        """The same for many; those that are over already are told in one go."""
+        over = [ending for ending in endings if ending.verb in OVER]
+        if over:
+            self._tell(over, [ending for ending in over if ending.verb == "lost"])
+        for ending in endings:
+            if ending.verb not in OVER:
+                self.put(ending)
 
     def put_and_wait(self, ending: Ending) -> None:
         """End this run, and return when the store has taken it (or the settler was given up)."""

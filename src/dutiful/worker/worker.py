@@ -99,7 +99,13 @@ class Worker:
         marks = Marks(starting_marks(read_marks(row.marks for row in self._living())))
         self.settler = Settler(self.engine, lambda: self.id, self._settled)
         self.holdings = Holdings(self.settler, self._file, options.slots)
-        self.threads = ThreadPool(app, options.slots if sync_tasks else 0, self._begin, self.holdings.ended)
+        self.threads = ThreadPool(
+            app,
+            options.slots if sync_tasks else 0,
+            self._begin,
+            self.holdings.ended,
+            self.holdings.ended_together,
+        )
         hooks = [*app.starters, *app.stoppers]
         self.loop = LoopPool(app, options.slots if async_tasks else 0, self._begin, self.holdings.ended)
         self._uses_loop = bool(async_tasks) or bool(hooks) or Lookups.on_loop(app)
