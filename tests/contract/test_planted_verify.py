@@ -10,9 +10,10 @@ import pytest
 
 from dutiful.model.effects import Terms
 from dutiful.model.jobs import Lease
-from dutiful.operations import doubts, effects, starts, workers, works
+from dutiful.operations import doubts, effects, starts, workers
 from dutiful.sql import EngineName
 from tests.contract.broken import HOUR, claimed, cut_off, in_doubt
+from tests.contract.deliveries import work
 from tests.contract.planting import Change, planted
 from tests.contract.stores import APP
 from tests.contract.world import LEASE, RAISED, World, world_at
@@ -21,21 +22,6 @@ ANN: Any = {"actor": "ann", "reason": "looked"}
 
 
 # ── what is done; each returns the job that must be named ───────────────────────────────────
-
-
-def worked(world: World, lease: Lease) -> bool:
-    """Its work, in the queue's own database; False if the duty was done, or the run was over."""
-    work = world.engine.work()
-    work.begin()
-    try:
-        if work.run(works.begin_work(APP, lease)) is None:
-            return False
-        if not work.run(works.finish_work(APP, lease, None, elsewhere=False)):
-            return False
-        work.commit()
-        return True
-    finally:
-        work.rollback()
 
 
 def again(world: World, before: Lease, delivery: str) -> Lease:
@@ -48,15 +34,15 @@ def again(world: World, before: Lease, delivery: str) -> Lease:
 
 def a_duty_worked_twice(world: World) -> str:
     one = claimed(world, delivery="exactly_once")
-    assert worked(world, one)
+    assert work(world, one)
     second = again(world, one, "exactly_once")
-    worked(world, second)
+    work(world, second)
     return second.job_id
 
 
 def a_job_that_works(world: World) -> str:
     lease = claimed(world, delivery="exactly_once")
-    worked(world, lease)
+    work(world, lease)
     return lease.job_id
 
 
@@ -86,7 +72,7 @@ def a_body_that_begins(world: World) -> str:
 
 def a_duplicate(world: World) -> str:
     one = claimed(world, delivery="exactly_once")
-    assert worked(world, one)
+    assert work(world, one)
     second = again(world, one, "exactly_once")
     assert world.end(second, "duplicate", same_as=one.job_id)
     return second.job_id

@@ -5,15 +5,15 @@ from __future__ import annotations
 import itertools
 import random
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from dutiful.operations import enqueue, people, verify
+from dutiful.operations import enqueue, verify
 from dutiful.operations.verify import Finding
+from tests.contract import deliveries
 from tests.contract.broken import BROKEN, OTHER, cancelled, dead, done, ready, retried, running
-from tests.contract.stores import APP, new
+from tests.contract.stores import APP
 from tests.contract.world import World, world_at
 
 
@@ -138,14 +138,10 @@ def test_nothing_is_found_while_jobs_are_on_the_move(store_world: World) -> None
         try:
             worker = world.worker()
             while not stop.is_set():
-                world.run(enqueue.many(APP, [new(f"{seed}-{chance.random()}") for _ in range(5)]))
+                world.run(enqueue.many(APP, [deliveries.some(chance, seed) for _ in range(5)]))
                 for lease in world.claim(worker, 4):
-                    verb = chance.choice(["complete", "complete", "bury", "release", "fail"])
-                    world.end(lease, verb)
-                for job in [row[0] for row in world_ids(world, "dead")][:2]:
-                    _try(lambda job=job: world.run(people.retry(APP, str(job), actor="ann")))
-                for job in [row[0] for row in world_ids(world, "job")][:1]:
-                    _try(lambda job=job: world.run(people.cancel(APP, str(job), actor="ann")))
+                    deliveries.carry_out(world, lease, chance)
+                deliveries.decide(world, chance)
         except BaseException as error:
             failed.append(error)
 
@@ -157,7 +153,7 @@ def test_nothing_is_found_while_jobs_are_on_the_move(store_world: World) -> None
         for number in itertools.count():
             findings = world.run(verify.check(None, full=number % 4 == 0))
             assert findings == []
-            if number >= 60 and len(world.table("history")) > 10:
+            if number >= 60 and len(world.table("history")) > 100:
                 break
             assert all(thread.is_alive() for thread in threads)
     finally:
@@ -181,18 +177,3 @@ class Ticking:
 
     def advance(self, by_us: int) -> None:
         self.at_us += by_us
-
-
-def world_ids(world: World, table: str) -> list[tuple[Any, ...]]:
-    from tests.contract.stores import look
-
-    return look(world.engine, f"SELECT id FROM dutiful.{table} LIMIT 5")
-
-
-def _try(act: Callable[[], Any]) -> None:
-    from dutiful.model.errors import StateError
-
-    try:
-        act()
-    except StateError:
-        pass  # somebody else was faster

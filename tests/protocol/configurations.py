@@ -76,7 +76,7 @@ DELIVERIES: tuple[Bounds | Suspects, ...] = (
     Bounds(
         "again, late, pruned",
         "exactly_once",
-        Left(crashes=1, silences=1, losses=1, people=1, forgets=1, agains=1, lates=1, raises=1),
+        Left(crashes=1, silences=1, people=1, forgets=1, agains=1, lates=1, raises=1),
         prune=True,
     ),
     Bounds(

@@ -13,7 +13,8 @@ from tests.protocol.machine import Machine
 from tests.protocol.search import search
 from tests.protocol.suspects import Bounds as Suspects
 
-STATES_MIN = 1_000_000
+STATES_MIN = 1_100_000
+"""With those of the deliveries, two million."""
 
 explored: dict[str, Explored] = {}
 
@@ -29,7 +30,7 @@ def test_nothing_is_wrong(bounds: Bounds | Suspects) -> None:
     assert not result.wrong, f"\n{result.story}"
 
 
-def test_a_million_states_were_seen() -> None:
+def test_enough_states_were_seen() -> None:
     if len(explored) < len(CALLS_AND_FAILOVERS):
         pytest.skip("counted only when all of this file is run")
     assert sum(result.states for result in explored.values()) >= STATES_MIN

