@@ -63,8 +63,8 @@ class Ours(Driven):
         return self.drain(jobs)
 
     def drain_group(self, jobs: int) -> Drained:
-        """Two threads, so that one works while the other's commit is on its way."""
-        self.task, self.options = grouped, ("--concurrency", "2")
+        """Four threads, so that some work while the commits of others are on their way."""
+        self.task, self.options = grouped, ("--concurrency", "4")
         self.make_table()
         return self.drain(jobs)
 

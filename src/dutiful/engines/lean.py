@@ -72,19 +72,19 @@ class Lean:
         self._demand(result)
         return (result.command_status or b"").decode()
 
-    def rows(self, text: str, params: Sequence[Any]) -> Rows:
-        """Execute a statement with ``$1``; its rows."""
+    def rows(self, text: str, params: Sequence[Any], *, anew: bool = False) -> Rows:
+        """Execute a statement with ``$1``; its rows. ``anew``: planned for this time alone."""
         transformer = self._transformer
         values = transformer.dump_sequence(params, [PyFormat.BINARY] * len(params))
         types = transformer.types or ()
-        name = self._prepared.get((text, types))
-        if name is None:
-            self._number += 1
-            name = b"dutiful_%d" % self._number
-            self._demand(self._pgconn.prepare(name, text.encode(), types))
-            self._prepared[text, types] = name
         given: Any = values  # psycopg's types leave out that a value may be None
-        result = self._pgconn.exec_prepared(name, given, transformer.formats, pq.Format.BINARY)
+        if anew:
+            result = self._pgconn.exec_params(
+                text.encode(), given, types, transformer.formats, pq.Format.BINARY
+            )
+        else:
+            name = self._name_of(text, types)
+            result = self._pgconn.exec_prepared(name, given, transformer.formats, pq.Format.BINARY)
         self._demand(result)
         if not result.ntuples:
             return []
@@ -93,6 +93,15 @@ class Lean:
             return transformer.load_rows(0, result.ntuples, tuple)
         finally:
             transformer.set_pgresult(None)
+
+    def _name_of(self, text: str, types: tuple[int, ...]) -> bytes:
+        name = self._prepared.get((text, types))
+        if name is None:
+            self._number += 1
+            name = b"dutiful_%d" % self._number
+            self._demand(self._pgconn.prepare(name, text.encode(), types))
+            self._prepared[text, types] = name
+        return name
 
     def _demand(self, result: pq.abc.PGresult) -> None:
         if result.status not in _WELL:

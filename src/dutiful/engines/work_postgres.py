@@ -270,7 +270,8 @@ class _Inside:
     def execute(self, step: Step, alone: bool) -> Rows:
         raw = self._raw
         if isinstance(step, Call) and raw.prepare_threshold is not None:
-            return raw.lean.rows(*filled(step.name, step.params, self._clock))
+            text, params = filled(step.name, step.params, self._clock)
+            return raw.lean.rows(text, params, anew=step.planned_anew)
         cursor = psycopg.RawCursor(raw, row_factory=psycopg.rows.tuple_row)
         adapt(cursor)
         return carry_out(cursor, step, self._clock)

@@ -27,12 +27,14 @@ class Call:
 
     ``alone`` promises that the statement is whole by itself: should the operation end after it,
     no transaction was needed. An engine uses that to save a round trip for BEGIN and COMMIT.
-    Only an operation's first call can be alone.
+    Only an operation's first call can be alone. ``planned_anew``: which plan is good depends on how
+    large the tables are at this moment, so that none is kept where the planner is not ours.
     """
 
     name: str
     params: Mapping[str, Any] = field(default_factory=dict)
     alone: bool = False
+    planned_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)

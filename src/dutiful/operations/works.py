@@ -78,7 +78,8 @@ def begin_works(app: str, leases: Sequence[Lease]) -> Steps[tuple[frozenset[str]
 @operation
 def forget_works(app: str, leases: Sequence[Lease]) -> Steps[int]:
     """Take these out of the group again; how many were in it."""
-    return len((yield Call("forget_works", {"app": app, "rows": _rows(leases)}, alone=True)))
+    params = {"app": app, "rows": _rows(leases)}
+    return len((yield Call("forget_works", params, alone=True, planned_anew=True)))
 
 
 @operation
@@ -88,7 +89,8 @@ def finish_works(
     """Settle a group's work under its tokens; the tokens of those runs that still owned their jobs."""
     name = "finish_works_elsewhere" if elsewhere else "finish_works"
     results = [None if result is None else result.decode() for _, result in done]
-    rows = yield Call(name, {"app": app, "rows": _rows([lease for lease, _ in done], results)}, alone=True)
+    params = {"app": app, "rows": _rows([lease for lease, _ in done], results)}
+    rows = yield Call(name, params, alone=True, planned_anew=True)
     return frozenset(_plain(row[0]) for row in rows)
 
 
