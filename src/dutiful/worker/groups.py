@@ -1,7 +1,8 @@
 """Grouped commits: up to fifty jobs of one exactly_once task in one transaction, and one commit for all.
 
-A group runs twice at most. First quickly: one body after the other, alike statements sent together. If anything goes wrong, all of it is taken back and the group runs again with care: a
-savepoint each, so that a job that raises is rolled back alone and ends by itself, while the others go on.
+A group runs twice at most. First quickly: one body after the other, alike statements sent together. If
+anything goes wrong, all of it is taken back and the group runs again with care: a savepoint each, so that
+a job that raises is rolled back alone and ends by itself, while the others go on.
 Every job has its ledger row and its fence all the same; if the commit fails, each runs by itself.
 """
 
