@@ -32,6 +32,8 @@ Act = Callable[[Scene, Session], Any]
 LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 
 ACTS: dict[str, Act] = {}
+CLAIMERS: dict[str, str] = {}
+"""For which worker an act claims."""
 
 
 def act(name: str) -> Callable[[Act], Act]:
@@ -51,6 +53,7 @@ def _claim(name: str, worker: str, limit: int) -> None:
         return session.engine.run(asked).leases
 
     ACTS[name] = claim
+    CLAIMERS[name] = worker
 
 
 _claim("claim one", "other", 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 from dutiful.model.jobs import Enqueued, Lapsed
 from dutiful.operations import workers
-from tests.interleavings.acts import Told
+from tests.interleavings.acts import CLAIMERS, Told
 from tests.interleavings.scene import Scene
 from tests.interleavings.stepping import Session
 
@@ -55,19 +55,12 @@ def nothing_lost(scene: Scene, tables: Tables, answers: Answers) -> Iterator[str
 
 def one_end_a_run(scene: Scene, tables: Tables, answers: Answers) -> Iterator[str]:
     """A run is ended by one who is told so, or lapses, or still owns its job; and the tables agree."""
-    ends: dict[tuple[str, int], list[str]] = {}
+    ends = ends_of(answers)
     tokens = {}
     for _, answer in answers:
         for item in answer if isinstance(answer, list) else ():
             if isinstance(item, Told):
-                end = item.ending
-                tokens[end.job_id, end.run_no] = end.token
-                if item.stands:
-                    ends.setdefault((end.job_id, end.run_no), []).append(end.verb)
-        if isinstance(answer, tuple):
-            for lapsed in answer[1]:
-                if isinstance(lapsed, Lapsed):
-                    ends.setdefault((lapsed.job_id, lapsed.run_no), []).append("lapse")
+                tokens[item.ending.job_id, item.ending.run_no] = item.ending.token
     started = {scene.jobs[name] for name in STARTED}
     for (job, run_no), verbs in ends.items():
         late = job in started and sorted(verbs)[-1] == "lapse" and len(verbs) == 2  # alive after all
@@ -89,6 +82,19 @@ def one_end_a_run(scene: Scene, tables: Tables, answers: Answers) -> Iterator[st
             yield f"run {run} has ended ({verbs}), and runs"
 
 
+def ends_of(answers: Answers) -> dict[tuple[str, int], list[str]]:
+    """How runs ended, by those who were told so."""
+    ends: dict[tuple[str, int], list[str]] = {}
+    for _, answer in answers:
+        for item in answer if isinstance(answer, list) else ():
+            if isinstance(item, Told) and item.stands:
+                ends.setdefault((item.ending.job_id, item.ending.run_no), []).append(item.ending.verb)
+        for lapsed in answer[1] if isinstance(answer, tuple) else ():
+            if isinstance(lapsed, Lapsed):
+                ends.setdefault((lapsed.job_id, lapsed.run_no), []).append("lapse")
+    return ends
+
+
 def claims_apart(scene: Scene, tables: Tables, answers: Answers) -> Iterator[str]:
     """No run was given to two, and what was claimed is its claimer's unless that run ended."""
     given: Counter[tuple[str, int]] = Counter()
@@ -105,14 +111,19 @@ def claims_apart(scene: Scene, tables: Tables, answers: Answers) -> Iterator[str
         if count > 1:
             yield f"run {run} was given to {count}"
     last = {row["id"]: row["run_no"] for row in tables["job"]}
+    gone = {row["id"] for row in tables["worker"] if row["gone_at"] is not None}
+    ends = ends_of(answers)
     for (job, run_no), name in names.items():
         if job not in last:
             yield f"{name} took {job}, which is not there any more"
         elif last[job] < run_no:
             yield f"{name} took run {run_no} of {job}, whose last run is {last[job]}"
+        elif last[job] > run_no and (job, run_no) not in ends and scene.workers[CLAIMERS[name]] not in gone:
+            yield f"{name} took run {run_no} of {job}, which runs once more though that run did not end"
     if given:
         for row in tables["history"]:
-            if row["state"] == "cancelled" and row["id"] in last:
+            retried = row["id"] == scene.jobs["cancelled"]  # it was so at the beginning
+            if row["state"] == "cancelled" and row["id"] in last and not retried:
                 yield f"{row['id']} was cancelled, and is there"
 
 

@@ -18,6 +18,7 @@ import psycopg
 from greenlet import getcurrent, greenlet
 
 from dutiful.engines.drive import drive
+from dutiful.engines.lean import Lean, WorkConnection
 from dutiful.engines.postgres import SESSION, PostgresEngine
 from dutiful.engines.postgres_errors import is_rerun, translated
 from dutiful.engines.postgres_transactions import OwnTransaction, adapt, lasting
@@ -25,6 +26,7 @@ from dutiful.engines.work_postgres import PostgresWork
 from dutiful.operations.plan import Operation
 from dutiful.sql import statements
 from dutiful.sql.render import render
+from tests.interleavings.lean import SteppedLean
 
 LOOK_S = 0.002
 """So long an answer is awaited before it is asked whether the session waits for a lock."""
@@ -46,11 +48,22 @@ class Stuck(AssertionError):
     """A session does not come back."""
 
 
-class SteppedConnection(psycopg.Connection[Any]):
+class SteppedConnection(WorkConnection):
     """A connection whose exchanges with the server are steps of its session."""
 
     session: Session | None = None
     label = ""
+
+    @property
+    def lean(self) -> Lean:
+        """The real one's statements, which are steps as well."""
+        if self._lean is None:
+            self._lean = SteppedLean(self, self._exchange)
+        return self._lean
+
+    def _exchange(self, text: str, gen: Any) -> Any:
+        self.label = _name(text)
+        return self.wait(gen)
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         session = self.session
