@@ -44,6 +44,8 @@ from .model.errors import (
     WrongArgument,
     WrongState,
 )
+from .model.gates import Lock, Order, Rate
+from .model.late import Late
 from .model.retry import GiveUp, Retry, RetryIn, Snooze
 
 __version__ = "0.1.0"
@@ -66,11 +68,15 @@ __all__ = [
     "JobFailed",
     "JobNotFound",
     "KeyReused",
+    "Late",
     "LeaseLost",
     "LedgerMissing",
+    "Lock",
     "NotBuilt",
     "NotInTransaction",
+    "Order",
     "PayloadTooLarge",
+    "Rate",
     "RequestChanged",
     "ResultNotKept",
     "ResultNotReady",

@@ -24,7 +24,8 @@ LEASE = 30 * SECOND
 KNOWN = {"send": 1}
 TABLES = (
     "lane", "queue", "job", "dead", "history", "duty", "failure", "worker", "chore", "audit", "effect",
-    "checked", "ledger",
+    "checked", "ledger", "gate", "place", "schedule", "declared",
+    "occurrence",
 )  # fmt: skip
 """All tables that operations write; the counter of ready numbers is none: a refusal may use one up."""
 

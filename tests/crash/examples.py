@@ -13,8 +13,10 @@ import dutiful.operations
 from dutiful.engines.contract import Engine
 from dutiful.engines.ledgers import PARTS
 from dutiful.model.effects import EffectRow, Terms
+from dutiful.model.gates import Gate
 from dutiful.model.ids import make_id
 from dutiful.model.jobs import Ending, Failure, Lane, Lease, NewJob, NewWorker
+from dutiful.model.schedules import Missed, Spec, occurrence_key
 from dutiful.operations import (
     audit,
     claims,
@@ -22,11 +24,15 @@ from dutiful.operations import (
     doubts,
     effects,
     enqueue,
+    gates,
     health,
     lanes,
     ledger,
     people,
+    queues,
     retention,
+    schedule_verbs,
+    schedules,
     settle,
     starts,
     turns,
@@ -41,6 +47,7 @@ from dutiful.operations.plan import Operation
 APP = "shop"
 KNOWN = {"t": 1}
 FOUND = verify.Finding("lane", "1 job", [{"id": "x"}], 1)
+RATE = Gate("rate", "host", 0, per_us=10**9, burst=2)
 TERMS = Terms.of("open", remembered="1d")
 
 
@@ -49,8 +56,19 @@ def job(**more: Any) -> NewJob:
     return NewJob(id=make_id(), task="t", queue="q", priority=0, args=b'{"n":1}', args_hash="h", **more)
 
 
+def gated(gate: str, **more: Any) -> NewJob:
+    """One with an order and a lock of that name; the first of each goes through at once."""
+    return job(gates=(Gate("order", gate, 1), Gate("lock", gate, 1)), **more)
+
+
 def worker(**more: Any) -> NewWorker:
     return NewWorker(APP, "host", 1, 30_000_000, 1, '["q"]', '{"t":1}', **more)
+
+
+def declared(name: str, every_s: int = 1, missed: Missed = "run_all") -> schedules.Declared:
+    """A schedule as a program has it."""
+    spec = Spec("t", every_us=every_s * 1_000_000, missed=missed, grace_us=0)
+    return schedules.Declared(name, spec, lambda at: job(key=occurrence_key(name, at)))
 
 
 @dataclass
@@ -73,14 +91,15 @@ class World:
     cut: str = ""
     called: str = ""
     waived: str = ""
+    waits: int = 0
 
     def __post_init__(self) -> None:
         run = self.engine.run
-        run(lanes.declare(APP, [("q", 0)], [("q", 60_000_000)]))
+        run(lanes.declare(APP, [("q", 0)], [("q", 60_000_000), ("limited", None)], {"limited": 3}))
         self.lane = Lane(run(lanes.lanes(APP))[0].id)
         self.me, self.gone = run(workers.register(worker())), run(workers.register(worker()))
         self.alone = run(workers.register(worker(alone=True, parent=self.me)))
-        ids = [job(key="dead"), job(), job(key="cancelled"), job()]
+        ids = [gated("dead", key="dead"), gated("lost"), gated("cancelled", key="cancelled"), job()]
         run(enqueue.many(APP, ids))
         first = run(claims.claim(self.me, [self.lane], KNOWN, 1)).leases
         run(settle.settle([self._bury(first[0])], self.me))
@@ -89,7 +108,7 @@ class World:
         self.lost = lost.job_id
         self.cancelled = ids[2].id
         run(people.cancel(APP, self.cancelled, actor="ann"))
-        run(enqueue.many(APP, [job(key=f"k{n}") for n in range(6)]))
+        run(enqueue.many(APP, [gated(f"k{n}", key=f"k{n}") for n in range(6)]))
         self.leases = run(claims.claim(self.me, [self.lane], KNOWN, 5)).leases
         [self.lone] = run(claims.claim(self.alone, [self.lane], KNOWN, 1)).leases
         run(effects.intend(self.caller(), TERMS, None))
@@ -98,11 +117,19 @@ class World:
         run(enqueue.many(APP, last))
         self.keyed, self.ready = last[0].id, last[1].id
         self._doubts()
+        names = ["dead", "lost", "cancelled", *(f"k{n}" for n in range(6)), *(f"d{n}" for n in range(4))]
+        run(enqueue.many(APP, [gated(name) for name in names]))  # each waits behind one of those above
+        wide = Gate("lock", "wide", 1)
+        run(enqueue.many(APP, [job(gates=(wide,)), job(gates=(wide,))]))
+        run(enqueue.one(APP, job(gates=(replace(wide, slots=2),))))  # one waits though a place is free now
+        run(enqueue.one(APP, job(gates=(Gate("lock", "later", 1),), run_at_us=None, delay_us=1)))
+        run(enqueue.many(APP, [job(gates=(RATE,)) for _ in range(3)]))
+        run(gates.grant(run(gates.busy_rates())[0]))
 
     def _doubts(self) -> None:
         """One body that has begun for good, one that was cut off, a call without an answer, a waiver."""
         run = self.engine.run
-        run(enqueue.many(APP, [replace(job(key=f"d{n}"), queue="d") for n in range(4)]))
+        run(enqueue.many(APP, [replace(gated(f"d{n}", key=f"d{n}"), queue="d") for n in range(4)]))
         [lane] = [Lane(one.id) for one in run(lanes.lanes(APP)) if one.queue == "d"]
         [self.begun] = run(claims.claim(self.gone, [lane], KNOWN, 1)).leases
         cut, called, waived = run(claims.claim(self.me, [lane], KNOWN, 3)).leases
@@ -161,6 +188,15 @@ class World:
             Ending("release", e.job_id, e.token, e.run_no, begun=False, charged=False),
         ]
 
+    def too_late(self) -> list[Ending]:
+        """One is skipped, with another in its place; one is dead."""
+        a, b = self.leases[:2]
+        said = Failure("TooLate", "m")
+        return [
+            Ending("skip", a.job_id, a.token, a.run_no, begun=False, app=APP, follow=job(key="instead")),
+            Ending("expire", b.job_id, b.token, b.run_no, begun=False, reason="stale", failure=said),
+        ]
+
 
 Example = Callable[[World], Operation[Any]]
 
@@ -197,6 +233,7 @@ EXAMPLES: dict[str, Example] = {
     "effects.end_call": lambda w: effects.end_call(w.caller(), 1, "no", refused=True),
     "effects.of_duty": lambda w: effects.of_duty(APP, "t", w.caller().duty),
     "enqueue.one": lambda w: enqueue.one(APP, job(key="new", repeated=True)),
+    "enqueue.one with a deadline": lambda w: enqueue.one(APP, job(key="new", deadline_in_us=5)),
     "enqueue.one into a queue that is not there": lambda w: enqueue.one(APP, replace(job(), queue="new")),
     "enqueue.one of a held duty": lambda w: enqueue.one(APP, job(key="keyed")),
     "enqueue.one of a dead job's duty": lambda w: enqueue.one(APP, job(key="dead")),
@@ -210,6 +247,14 @@ EXAMPLES: dict[str, Example] = {
         APP, [job(), job(key="keyed"), job(key="dead"), job(key="k0", again="asked", actor="ann")]
     ),
     "enqueue.load": lambda w: enqueue.load(APP, "q", 0, [job() for _ in range(3)]),
+    "enqueue.one with gates": lambda w: enqueue.one(APP, gated("new", key="new")),
+    "enqueue.one behind others": lambda w: enqueue.one(APP, gated("k0")),
+    "enqueue.many with gates": lambda w: enqueue.many(APP, [gated("k0"), gated("new"), job()]),
+    "gates.come": lambda w: gates.come(),
+    "gates.jams": lambda w: gates.jams(),
+    "gates.mend": lambda w: gates.mend(w.engine.run(gates.jams())),
+    "gates.busy_rates": lambda w: gates.busy_rates(),
+    "gates.grant": lambda w: gates.grant(w.engine.run(gates.busy_rates())[0]),
     "health.apps": lambda w: health.apps(),
     "health.readings": lambda w: health.readings(),
     "health.workforce": lambda w: health.workforce(APP),
@@ -226,11 +271,34 @@ EXAMPLES: dict[str, Example] = {
     "ledger.make": lambda w: ledger.make(PARTS[w.engine.name]),
     "people.retry": lambda w: people.retry(APP, w.dead, actor="ann", reason="mended", args_hash="h"),
     "people.retry of a cancelled job": lambda w: people.retry(APP, w.cancelled, actor="ann", args_hash="h"),
+    "people.cancel of a run": lambda w: people.cancel(APP, w.lost, actor="ann", reason="no need"),
     "people.cancel": lambda w: people.cancel(APP, w.keyed, actor="ann", reason="no need"),
+    "queues.pause": lambda w: queues.pause(APP, "q", actor="ann", reason="work on it", span_us=10**9),
+    "queues.resume": lambda w: queues.resume(APP, "q", actor="ann"),
+    "queues.take_share": lambda w: queues.take_share(APP, "limited", w.me, 2, 0),
+    "queues.oldest": lambda w: queues.oldest([w.lane], KNOWN),
+    "queues.late_counts": lambda w: queues.late_counts(APP, 10**12),
     "retention.prepare": lambda w: retention.prepare(),
     "retention.prune": lambda w: retention.prune(1),
     "retention.prune_duties": lambda w: retention.prune_duties(retention.START),
+    "schedules.look": lambda w: schedules.look(APP),
+    "schedules.declare": lambda w: schedules.declare(APP, w.me, [declared("new"), declared("due", 9)]),
+    "schedules.adopt": lambda w: schedules.adopt(APP, declared("due", 9)),
+    "schedules.fire": lambda w: schedules.fire(APP, declared("due")),
+    "schedules.fire of missed ones": lambda w: schedules.fire(APP, declared("late", missed="people")),
+    "schedules.end": lambda w: schedules.end(APP, "left"),
+    "schedules.prune": lambda w: schedules.prune(APP, 1),
+    "schedule_verbs.ledger": lambda w: schedule_verbs.ledger(APP, "due"),
+    "schedule_verbs.waiting": lambda w: schedule_verbs.waiting(APP),
+    "schedule_verbs.run": lambda w: schedule_verbs.run(APP, "due", None, job(key="due/x"), actor="ann"),
+    "schedule_verbs.run of one that waits": lambda w: schedule_verbs.run(
+        APP, "left", w.waits, job(key=occurrence_key("left", w.waits)), actor="ann"
+    ),
+    "schedule_verbs.skip": lambda w: schedule_verbs.skip(APP, "left", w.waits, actor="ann", reason="no"),
+    "schedule_verbs.pause": lambda w: schedule_verbs.pause(APP, "due", actor="ann", reason="r"),
+    "schedule_verbs.resume": lambda w: schedule_verbs.resume(APP, "paused", actor="ann"),
     "settle.settle": lambda w: settle.settle(w.endings(), w.me),
+    "settle.settle of jobs that are too late": lambda w: settle.settle(w.too_late(), w.me),
     "settle.settle of runs that were cut off": lambda w: settle.settle([w.cut_off()], w.gone),
     "settle.who_holds": lambda w: settle.who_holds(w.endings()),
     "turns.take": lambda w: turns.take("", "new", "h"),
@@ -252,6 +320,7 @@ EXAMPLES: dict[str, Example] = {
     "workers.leave": lambda w: workers.leave(w.gone),
     "workers.report_dead": lambda w: workers.report_dead(w.alone),
     "workers.due": lambda w: workers.due(),
+    "workers.asked_to_cancel": lambda w: workers.asked_to_cancel([w.me, w.alone]),
     "workers.bury": lambda w: workers.bury([w.gone]),
     "workers.unreaped": lambda w: workers.unreaped(),
     "workers.lapse": lambda w: workers.lapse(),

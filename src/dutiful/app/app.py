@@ -6,21 +6,27 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
 from ..engines.contract import Clock, Engine, Runner
 from ..engines.urls import open_engine
 from ..engines.work import AnyWork, WorkTransaction, open_work
 from ..model.durations import Duration, microseconds
-from ..model.errors import CommitUnknown, InvalidOption, InvalidTask, NotBuilt, UnknownTask
+from ..model.errors import CommitUnknown, InvalidOption, InvalidTask, UnknownTask
+from ..model.gates import Gates, Lock, Order, Rate
 from ..model.ids import make_id
 from ..model.jobs import CRASHES_MAX, REMEMBER_US, Enqueued, NewJob
 from ..model.keys import near
+from ..model.late import Late
 from ..model.retry import RETRY_TIMES, Retry
 from ..operations import enqueue
 from . import events
 from .handle import Handle
+from .lock_stores import LockStore
+from .locks import Locks
 from .running import Run
+from .scheduling import Schedules
+from .sources import place, same_source
 from .task import DJANGO, Delivery, Isolation, Policy, Task, Using, checked_queue, repeated, rows_of
 
 P = ParamSpec("P")
@@ -34,14 +40,14 @@ COPY_FROM = 1000
 """How many jobs a bulk enqueue has to have before COPY is worth its set-up."""
 
 
-class App:
+class App(Schedules, Locks):
     """Jobs of one application in one database. Several apps may share a database, told apart by name.
 
     ``url``: ``"sqlite:///jobs.db"`` or ``"postgresql://user@host/database"``; no connection is made
     before it is needed. ``databases`` are others in which exactly_once tasks may do their work, by
     name: their ledger is there (dutiful migrate --ledger URL). ``keep`` is how long finished jobs stay
-    in the history; ``release`` names the deployed version, for people. Raises InvalidTask, InvalidUrl,
-    DriverMissing.
+    in the history; ``release`` names the deployed version, for people; ``locks`` keeps :meth:`lock` elsewhere.
+    Raises InvalidTask, InvalidUrl, DriverMissing.
     """
 
     def __init__(
@@ -52,6 +58,7 @@ class App:
         databases: Mapping[str, str] | None = None,
         keep: Duration = KEEP,
         release: str = "",
+        locks: LockStore | None = None,
         clock: Clock | None = None,
     ) -> None:
         if not isinstance(name, str) or not name or len(name) > 100 or not name.isprintable():
@@ -64,11 +71,14 @@ class App:
         """Every declared task by its own name."""
         self.queues: dict[str, int | None] = {}
         """Declared queues and their targets, in microseconds."""
+        self.limits: dict[str, int | None] = {}
+        """How many of a declared queue's jobs may run at a time on all workers; None: no limit."""
         self.starters: list[Callable[[], Any]] = []
         self.stoppers: list[Callable[[], Any]] = []
         self.wrappers: list[Callable[[Run], Any]] = []
         self._by_any_name: dict[str, Task[..., Any]] = {}
         self._clock = clock
+        self._lock_store = locks
         self._engine: Engine | None = None
         self._lock = threading.Lock()
         self.databases = dict(databases or {})
@@ -124,9 +134,14 @@ class App:
         lookup: Callable[..., Any] | None = None,
         group: int | None = None,
         batch: int | None = None,
+        order: str | Order | None = None,
+        lock: str | Lock | None = None,
+        rate: Rate | None = None,
+        fair: str | None = None,
         aliases: Iterable[str] = (),
         owner: str = "",
         tags: Iterable[str] = (),
+        late: Late | None = None,
     ) -> Callable[[Callable[P, R]], Task[P, R]]:
         """Declare a function as a task; it stays callable.
 
@@ -142,9 +157,13 @@ class App:
         exactly_once task works, if not the queue's own.
         ``group`` lets up to 50 exactly_once jobs share one commit; with ``batch`` the body is called once
         for up to so many jobs, whose one argument it takes as a list: they succeed or fail together.
+        ``order``, ``lock``, ``rate`` and ``fair`` say in what turn, how many at once and how often jobs of one
+        key start (see the guide on limits): templates over the arguments, or an :class:`Order`, a
+        :class:`Lock`, a :class:`Rate`.
         ``lookup`` is asked what became of an at_most_once body that was cut off: with those of the task's
         arguments that it names, it returns what it found, None if it was surely not done, or raises
-        :class:`dutiful.Unsure`. Raises a DeclarationError.
+        :class:`dutiful.Unsure`. ``late`` says what becomes of a job that is claimed too long after it was
+        due. Raises a DeclarationError.
         """
         policy_fields: dict[str, Any] = {
             "queue": queue,
@@ -163,16 +182,23 @@ class App:
             "aliases": tuple(aliases),
             "owner": owner,
             "tags": tuple(tags),
+            "late": late,
         }
         names = sys._getframe(1).f_locals  # annotations may name what is local to the caller
 
         def declare(function: Callable[P, R]) -> Task[P, R]:
             own = name if name is not None else f"{function.__module__}.{function.__qualname__}"
             task = Task(self, function, Policy(name=own, **policy_fields), once, names, lookup)
+            task.gates = Gates.parse(own, task.codec.parameters, order, lock, rate, fair)
             self._add(task)
-            return task
+            return self.claim_schedules(function, task)
 
         return declare
+
+    @property
+    def gated(self) -> bool:
+        """Whether any of its tasks has an order, a lock, a rate or a share."""
+        return any(task.gates is not None for task in self.tasks.values())
 
     def _known_database(self, name: str | None) -> str | None:
         if name is not None and name.partition(":")[0] == DJANGO:
@@ -187,10 +213,10 @@ class App:
     def _add(self, task: Task[..., Any]) -> None:
         for known in (task.name, *task.policy.aliases):
             other = self._by_any_name.get(known)
-            if other is not None and not _same_source(other, task):
+            if other is not None and not same_source(other, task):
                 raise InvalidTask(
                     f"Two tasks of app {self.name!r} are called {known!r}:"
-                    f" {_place(other)} and {_place(task)}.",
+                    f" {place(other)} and {place(task)}.",
                     hint="Give one of them another name=.",
                 )
         self.tasks[task.name] = task
@@ -198,12 +224,15 @@ class App:
             self._by_any_name[known] = task
 
     def queue(self, name: str, *, target: Duration | None = None, limit: int | None = None) -> None:
-        """Declare a queue; ``target`` is how late its oldest due job may be before that is noted."""
-        if limit is not None:
-            raise NotBuilt(
-                f"queue {name!r}: limit= is not built yet in this version.", hint="Leave limit= away."
-            )
+        """Declare a queue; ``target`` is how late its oldest due job may be before that is noted.
+
+        ``limit`` is how many of its jobs may run at a time on all workers together, at least 1. Raises
+        InvalidTask.
+        """
         checked_queue(name, InvalidTask)
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise InvalidTask(f"queue {name!r}: limit={limit!r} is no whole number from 1 on.")
+        self.limits[name] = limit
         self.queues[name] = None if target is None else microseconds(target, what="target", zero_ok=False)
 
     def on_start(self, function: F) -> F:
@@ -255,7 +284,7 @@ class App:
         """
         using, jobs = self._bulk(task, rows)
         runner = self._runner_for(jobs, connection)
-        if _copyable(jobs) and runner.can_copy:
+        if len(jobs) >= COPY_FROM and all(job.plain for job in jobs) and runner.can_copy:
             runner.run(enqueue.load(self.name, jobs[0].queue, jobs[0].priority, jobs))
             done = [Enqueued(job.id, False) for job in jobs]
         else:
@@ -275,7 +304,7 @@ class App:
         """:meth:`enqueue_many` for an event loop."""
         using, jobs = self._bulk(task, rows)
         runner = self._runner_for(jobs, connection)
-        if _copyable(jobs) and runner.can_copy:
+        if len(jobs) >= COPY_FROM and all(job.plain for job in jobs) and runner.can_copy:
             await runner.arun(enqueue.load(self.name, jobs[0].queue, jobs[0].priority, jobs))
             done = [Enqueued(job.id, False) for job in jobs]
         else:
@@ -358,26 +387,9 @@ class App:
 
     def close(self) -> None:
         """Close the connections; the app opens new ones if it is used again."""
+        self.close_locks()
         for engine in filter(None, (self._engine, *self._others.values())):
             engine.close()
 
     def __repr__(self) -> str:
         return f"<App {self.name!r}, {len(self.tasks)} tasks>"
-
-
-def _copyable(jobs: list[NewJob]) -> bool:
-    return len(jobs) >= COPY_FROM and all(
-        job.key is None and not job.delay_us and job.run_at_us is None for job in jobs
-    )
-
-
-def _same_source(one: Task[..., Any], other: Task[..., Any]) -> bool:
-    """A module that is imported anew (reload, __main__) declares the same task again: no conflict."""
-    first, second = one.function, other.function
-    code, other_code = cast(Any, first).__code__, cast(Any, second).__code__
-    return (code.co_filename, code.co_qualname) == (other_code.co_filename, other_code.co_qualname)
-
-
-def _place(task: Task[..., Any]) -> str:
-    code = cast(Any, task.function).__code__
-    return f"{task.function.__module__} ({code.co_filename}:{code.co_firstlineno})"

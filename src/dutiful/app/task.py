@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, get
 
 from ..model.durations import Duration, microseconds
 from ..model.errors import InvalidOption, InvalidTask
+from ..model.gates import Gates
 from ..model.ids import make_id, parse_id
 from ..model.jobs import CRASHES_MAX, NewJob, OnDuplicate
 from ..model.keys import Template, checked_key
+from ..model.late import Late
 from ..model.payload import Codec
 from ..model.retry import Retry
 from ..model.signatures import batched
 from .handle import Handle
+from .lateness import check_late, deadline_of
 from .lookups import Lookup
 from .running import Run
 from .transactions import AsyncTransaction, Transaction
@@ -62,6 +65,7 @@ class Policy:
     aliases: tuple[str, ...] = ()
     owner: str = ""
     tags: tuple[str, ...] = ()
+    late: Late | None = None
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.aliases):
@@ -138,6 +142,7 @@ class Task(Generic[P, R]):
         self.lookup = (
             None if lookup is None else Lookup.of(lookup, policy.name, policy.delivery, self.codec.parameters)
         )
+        self.gates: Gates | None = None
         functools.update_wrapper(self, function)
         database, _, alias = (policy.database or "").partition(":")
         self.django = (alias or "default") if database == DJANGO else None
@@ -145,6 +150,8 @@ class Task(Generic[P, R]):
         self.elsewhere = policy.database if self.django is None else None
         """The database of its work, where that is not the queue's own."""
         self._check_transaction()
+        if policy.late is not None:
+            check_late(self, policy.late)
         if self.django is not None and self.is_async:
             raise InvalidTask(f"{policy.name}: Django's connections are for plain functions, not async ones.")
         if self.is_async and (policy.group or policy.batch):
@@ -191,6 +198,7 @@ class Task(Generic[P, R]):
         priority: int | None = None,
         run_in: Duration | None = None,
         run_at: datetime | None = None,
+        deadline: datetime | Duration | None = None,
         remember: Duration | None = None,
         on_duplicate: OnDuplicate = "raise",
         again: str | None = None,
@@ -201,7 +209,9 @@ class Task(Generic[P, R]):
         """The same task with options for one enqueue.
 
         ``once`` is the duty's key itself (no template). ``run_in``/``run_at`` say when it becomes due
-        (an aware datetime). ``connection`` is a connection or session with an open transaction: the
+        (an aware datetime). After ``deadline`` (an instant, or so long after it is due) it is too late:
+        what is done then says the task's ``late=``, or it is dead, with the reason stale. ``connection``
+        is a connection or session with an open transaction: the
         job commits and rolls back with it. ``on_duplicate`` says what to do if the duty is known with
         other arguments: "raise" KeyReused, "keep" the first, "replace" those of a job that is still
         ready. ``again`` is the reason for doing a duty once more that is done already (audited). ``id``
@@ -235,6 +245,7 @@ class Task(Generic[P, R]):
             priority=priority if priority is not None else policy.priority,
             delay_us=delay_us,
             run_at_us=run_at_us,
+            **deadline_of(deadline),
             remember_us=policy.remember_us if remember is None else microseconds(remember, what="remember"),
             on_duplicate=on_duplicate,
             again=again,
@@ -292,6 +303,7 @@ class Using(Generic[P, R]):
         key = self.once
         if key is None and task.once is not None:
             key = task.once.render(codec.with_defaults(bound))
+        gates = () if task.gates is None else task.gates.of(codec.with_defaults(bound))
         return NewJob(
             id=self.job_id or make_id(),
             task=task.name,
@@ -302,6 +314,7 @@ class Using(Generic[P, R]):
             crashes_max=task.policy.crashes,
             delivery=task.policy.delivery,
             repeated=self.job_id is not None,
+            gates=gates,
             **self._options,
         )
 

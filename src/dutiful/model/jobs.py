@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from .gates import Gate
 
 ARGS_BYTES_MAX = 65_536
 RESULT_BYTES_MAX = 65_536
@@ -32,12 +35,22 @@ class NewJob:
     remember_us: int = REMEMBER_US
     delay_us: int = 0
     run_at_us: int | None = None
+    deadline_us: int | None = None
+    deadline_in_us: int | None = None
+    """The same, counted from when it is due."""
     delivery: str = "at_least_once"
     crashes_max: int = CRASHES_MAX
     on_duplicate: OnDuplicate = "raise"
     again: str | None = None
     actor: str = ""
     repeated: bool = False
+    gates: tuple[Gate, ...] = ()
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is due at once and has nothing of its own that a bulk load would leave out."""
+        special = (self.key, self.run_at_us, self.deadline_us, self.deadline_in_us)
+        return not self.delay_us and not self.gates and all(one is None for one in special)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,11 @@ class Lease:
     enqueued_at_us: int
     delivery: str = "at_least_once"
     """The task's when the job was stored; what its code says now is what is done."""
+    deadline_us: int | None = None
+    cancel_at_us: int | None = None
+    """When somebody asked an earlier run to stop: this one is not to begin."""
+    claimed_at_us: int = 0
+    """The database's clock at the claim; ``run_at_us`` is when the job first became due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +114,10 @@ class Ending:
     duty that this one duplicates; ``started``: an at_most_once body had begun, for good.
     """
 
-    verb: Literal["complete", "duplicate", "fail", "bury", "snooze", "release", "doubt", "committed", "lost"]
+    verb: Literal[
+        "complete", "duplicate", "fail", "bury", "snooze", "release", "doubt", "skip", "expire", "abort",
+        "committed", "lost",
+    ]  # fmt: skip
     job_id: str
     token: str
     run_no: int
@@ -108,6 +129,9 @@ class Ending:
     charged: bool = True
     same_as: str | None = None
     started: bool = False
+    follow: NewJob | None = None
+    """What is enqueued in place of a job that is skipped, in app ``app``."""
+    app: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +154,16 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """The reply to a beat: which workers are still acknowledged, whether suspects wait."""
+    """The reply to a beat: which workers are still acknowledged, whether suspects wait.
+
+    ``lanes`` changes whenever a lane is added or a queue's limit changes; ``cancels``: a run is asked to
+    stop.
+    """
 
     alive: frozenset[int]
     suspects: bool
     lanes: int
+    cancels: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 from ..model.errors import KeyReused, StoreBusy
 from ..model.jobs import Enqueued, NewJob
 from .audit import note
+from .gates import known as known_gates
 from .plan import Call, Load, Steps, as_json, operation
 
 ROUNDS_MAX = 50
@@ -33,9 +34,15 @@ def one(app: str, job: NewJob) -> Steps[Enqueued]:
 
     Raises KeyReused (nothing stored) where the duty is known with other arguments.
     """
+    if job.gates:
+        yield Call("add_lanes", {"app": app, "rows": as_json([{"queue": job.queue, "priority": job.priority}])})
+        [done] = yield from _many(app, [job])
+        return done
     params = _single(app, job)
     name = "enqueue_job" if job.key is None else "enqueue_keyed_job"
-    if (yield Call(name, params, alone=not job.repeated)):
+    bounded = _bounded([job])
+    if (yield Call(name, params, alone=not (job.repeated or bounded))):
+        yield from _deadlines(bounded)
         if job.repeated and (yield from _ended_before([job.id])):
             yield Call("take_back", {"ids": as_json([job.id])})
             return Enqueued(job.id, True)
@@ -117,14 +124,34 @@ def _duty(job: NewJob) -> tuple[str, str | None]:
 def _insert(app: str, jobs: list[NewJob], epochs: dict[str, int], found: dict[str, Enqueued]) -> Steps[None]:
     if not jobs:
         return
+    gates = {gate for job in jobs for gate in job.gates}
+    ids = (yield from known_gates(app, gates)) if gates else {}
     rows = [_document(job, epochs[job.id]) for job in jobs]
+    for job, row in zip(jobs, rows, strict=True):
+        if job.gates:
+            row["gates"] = [ids[gate.kind, gate.key] for gate in job.gates]
     inserted = {row[0] for row in (yield Call("enqueue_jobs", {"app": app, "rows": as_json(rows)}))}
+    yield from _deadlines(_bounded([job for job in jobs if job.id in inserted]))
     repeated = [job.id for job in jobs if job.repeated and job.id in inserted]
     ended: set[str] = set()
     if repeated and (ended := (yield from _ended_before(repeated))):
         yield Call("take_back", {"ids": as_json(sorted(ended))})
     for job in jobs:
         found[job.id] = Enqueued(job.id, job.id not in inserted or job.id in ended)
+
+
+def _bounded(jobs: Sequence[NewJob]) -> list[dict[str, Any]]:
+    return [
+        {"id": job.id, "deadline": job.deadline_us, "within": job.deadline_in_us}
+        for job in jobs
+        if job.deadline_us is not None or job.deadline_in_us is not None
+    ]
+
+
+def _deadlines(bounded: list[dict[str, Any]]) -> Steps[None]:
+    """A statement of their own, so that jobs without one pay nothing."""
+    if bounded:
+        yield Call("set_deadlines", {"rows": as_json(bounded)})
 
 
 def _ended_before(ids: list[str]) -> Steps[set[str]]:

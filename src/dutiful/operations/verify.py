@@ -35,6 +35,8 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
     ("verify_runs", "I9", "lost the link between run, token and worker"),
     ("verify_revived", "I12", "came back without an audit row"),
     ("verify_decided", "I12", "left death or doubt without an audit row"),
+    ("verify_gates", "I13", "ran out of turn, or beside more than its lock allows"),
+    ("verify_locks", "I13", "had more holders than slots, or another number than was granted"),
     ("verify_effects", "I15", "called the world outside in a way that was not written down"),
     ("verify_unchanged", "I16", "differed from the row that its run wrote into the ledger"),
     ("verify_places", "place", "stood in two places at once"),
@@ -139,7 +141,8 @@ def _looked(name: str, app: str | None, full: bool, before: str) -> Steps[Findin
 
 def _finding(name: str, count: int, jobs: list[dict[str, object]]) -> Finding:
     invariant, did = _of(name)
-    return Finding(invariant, f"{count} {'job' if count == 1 else 'jobs'} {did}", jobs, count)
+    noun = "lock" if name == "verify_locks" else "job"
+    return Finding(invariant, f"{count} {noun}{'' if count == 1 else 's'} {did}", jobs, count)
 
 
 def _of(name: str) -> tuple[str, str]:

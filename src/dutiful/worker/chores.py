@@ -22,7 +22,7 @@ from ..app.events import emit
 from ..model.brake import Brake
 from ..model.errors import DutifulError
 from ..model.jobs import Lane
-from ..operations import claims, doubts, retention, workers
+from ..operations import claims, doubts, gates, retention, workers
 from . import liveness, verifying
 from .options import SWEEP_S
 from .places import record_folder
@@ -38,6 +38,8 @@ DUTIES_S = 60.0
 FILES_S = 3600.0
 PROVE_S = 30.0
 VERIFY_S = 60.0
+COME_S = 0.5
+MEND_S = 10.0
 
 
 class Chores:
@@ -61,7 +63,10 @@ class Chores:
             self.prove: (start + PROVE_S * random.random(), PROVE_S),
             self.forget_files: (start + FILES_S * random.random(), FILES_S),
             self.verify: (start + VERIFY_S * random.random(), VERIFY_S / 4),
+            self.mend: (start + MEND_S * random.random(), MEND_S),
         }
+        if worker.app.gated:
+            self._due[self.let_come] = (start, COME_S)
 
     def start(self) -> None:
         """Begin."""
@@ -164,6 +169,32 @@ class Chores:
         if worker.engine.run(workers.turn(name, round(SWEEP_S * 1e6))):
             lanes = [Lane(lane, mark) for lane, mark in marks.items() if mark]
             worker.engine.run(claims.sweep(lanes, known))
+
+    def let_come(self) -> None:
+        """Jobs whose time has come stand in line at their gates, and rates grant what they allow."""
+        engine = self._worker.engine
+        let = 0
+        while (come := engine.run(gates.come())) and not self._stop.is_set():
+            let += come
+        after = 0
+        while rates := engine.run(gates.busy_rates(after)):
+            let += sum(engine.run(gates.grant(rate)) for rate in rates)
+            after = rates[-1]
+        if let:
+            for queue in self._worker.queues:
+                engine.wake(queue)
+
+    def mend(self) -> None:
+        """Look for gates at which somebody waits though a place is free."""
+        engine = self._worker.engine
+        if not engine.run(workers.turn("mend", round(MEND_S * 1e6))):
+            return
+        after = 0
+        while found := engine.run(gates.jams(after)):
+            if engine.run(gates.mend(found)):
+                for queue in self._worker.queues:
+                    engine.wake(queue)
+            after = found[-1]
 
     def prepare(self) -> None:
         """Make room for the history of the days to come."""

@@ -25,8 +25,10 @@ from ..model.jobs import Beat, Ending, Lease, NewWorker, WorkerRow
 from ..model.marks import Marks, starting_marks
 from ..model.queues import parse_queues
 from ..operations import claims, inspect, lanes, settle, workers
+from .cancels import Cancels
 from .children import ChildPool
 from .chores import Chores
+from .declared import all_queues, is_isolated, lanes_of
 from .fetcher import Fetcher, Lanes
 from .heart import Heart, read_marks, steady_now
 from .held import Held
@@ -37,8 +39,11 @@ from .options import CANCEL_BEFORE_S, WorkerOptions
 from .places import record_folder, worker_token
 from .pools import LoopPool, ThreadPool
 from .run import STOPPING, completed, cut_off, out_of_time
+from .scheduling import Scheduling
 from .settler import Settler
+from .shares import Shares
 from .timeouts import Timeouts
+from .unwanted import as_cancelled, sorted_out
 
 if TYPE_CHECKING:
     from ..app.app import App
@@ -62,7 +67,7 @@ class Worker:
         self.id = 0
         self.heart: Heart
         self.engine: Engine = app.engine
-        self.order = parse_queues(self.options.queues or _all_queues(app))
+        self.order = parse_queues(self.options.queues or all_queues(app))
         self.queues = frozenset(self.order.names)
         self._draining = threading.Event()
         self._halted = threading.Event()
@@ -87,13 +92,13 @@ class Worker:
     def start(self) -> None:
         """Register and begin to work. Raises StoreError, and what a start hook raises."""
         app, options = self.app, self.options
-        self.engine.run(lanes.declare(app.name, _lanes_of(app), app.queues.items()))
+        self.engine.run(lanes.declare(app.name, lanes_of(app), app.queues.items(), app.limits))
         memory = getattr(self.engine, "memory", False)
         # The heart has an engine of its own: nothing that is busy here can hold it up.
         self._heart_engine = self.engine if memory else open_engine(app.url, clock=self.engine.clock)
         sync_tasks = [t for t in app.tasks.values() if not t.is_async and t.policy.isolation == "thread"]
         async_tasks = [t for t in app.tasks.values() if t.is_async]
-        isolated = {name: v for name, v in app.known().items() if _isolated(app, name)}
+        isolated = {name: v for name, v in app.known().items() if is_isolated(app, name)}
         known = {name: v for name, v in app.known().items() if name not in isolated}
         self._file = WorkerFile.create(record_folder(self.engine), worker_token())
         marks = Marks(starting_marks(read_marks(row.marks for row in self._living())))
@@ -103,11 +108,11 @@ class Worker:
             app,
             options.slots if sync_tasks else 0,
             self._begin,
-            self.holdings.ended,
-            self.holdings.ended_together,
+            self._ended,
+            self._ended_together,
         )
         hooks = [*app.starters, *app.stoppers]
-        self.loop = LoopPool(app, options.slots if async_tasks else 0, self._begin, self.holdings.ended)
+        self.loop = LoopPool(app, options.slots if async_tasks else 0, self._begin, self._ended)
         self._uses_loop = bool(async_tasks) or bool(hooks) or Lookups.on_loop(app)
         self.timeouts = Timeouts(self._timed_out)
         self.heart = Heart(
@@ -121,6 +126,8 @@ class Worker:
             on_expelled=self._expelled,
         )
         self.lanes = Lanes(self.engine, app.name, self.order)
+        self.shares = Shares(self.engine, app.name, lambda: self.id, 2 * options.slots, options.lease_s)
+        self.cancels = Cancels(self)
         self.fetcher = Fetcher(
             self.engine,
             self.lanes,
@@ -133,10 +140,12 @@ class Worker:
             put=self._put,
             poll_s=options.poll_s,
             on_lost_claim=self._hand_back_lost,
+            shares=self.shares,
         )
         self.children = ChildPool(self, isolated)
         self.chores = Chores(self)
         self.lookups = Lookups(self)
+        self.schedules = Scheduling(self)
         if self._uses_loop:
             self.loop.start()
         asked_at = steady_now()
@@ -162,6 +171,7 @@ class Worker:
         self.children.start()
         self.chores.start()
         self.lookups.start()
+        self.schedules.start()
 
     def drain(self) -> None:
         """Stop claiming, finish what runs, leave: what SIGTERM does. Returns at once."""
@@ -192,6 +202,7 @@ class Worker:
         emit(logger, logging.INFO, events.WORKER_DRAINING, id=self.id, running=len(self.holdings.running()))
         self.fetcher.stop()
         self.lookups.stop()
+        self.schedules.stop()
         self.children.stop_claiming()
         self.holdings.hand_back_waiting()
         cancel_at = budget_ends - min(CANCEL_BEFORE_S, self.options.drain_s / 5)
@@ -218,6 +229,7 @@ class Worker:
         self.children.close()
         self.heart.stop()
         try:
+            self.shares.give_back(all_idle=True)
             self.engine.run(workers.leave(self.id))
         except DutifulError as error:
             emit(logger, logging.ERROR, events.STORE_LOST, error=str(error))
@@ -257,6 +269,9 @@ class Worker:
     # ── jobs on their way ───────────────────────────────────────────────────────────────────
 
     def _put(self, leases: Sequence[Lease]) -> None:
+        leases, endings = sorted_out(self.app, leases)
+        for ending in endings:
+            self.settler.put(ending)
         plain: list[Held] = []
         loop: list[Held] = []
         for held in self.holdings.add(leases, self.app, self.id):
@@ -281,9 +296,23 @@ class Worker:
             self.fetcher.nudge()
         return True
 
+    def _ended(self, held: Held, ending: Ending) -> None:
+        if held.run.cancelled:
+            ending = as_cancelled(held.task, held.lease, ending)
+        self.holdings.ended(held, ending)
+
+    def _ended_together(self, endings: Sequence[tuple[Held, Ending]]) -> None:
+        self.holdings.ended_together(
+            [(h, as_cancelled(h.task, h.lease, end) if h.run.cancelled else end) for h, end in endings]
+        )
+
     def _settled(self, batch: list[Ending], lost: list[Ending]) -> None:
         self.holdings.settled(batch, lost)
+        self.shares.ended(ending.token for ending in batch)
         self.fetcher.nudge()
+        if self.app.gated and len(lost) < len(batch):
+            for queue in self.queues:  # whoever waited for these may be let through now
+                self.engine.wake(queue)
 
     def _timed_out(self, held: Held) -> None:
         """A plain body is out of time: end its run, and let another thread take the slot."""
@@ -330,6 +359,8 @@ class Worker:
         if beat.lanes != self.lanes.count:
             self.fetcher.relook()
         self.children.beaten(beat)
+        if beat.cancels:
+            self.cancels.look()
 
     def _expelled(self) -> None:
         """The cluster holds this worker for dead: begin anew under another id.
@@ -339,6 +370,7 @@ class Worker:
         """
         emit(logger, logging.ERROR, events.WORKER_EXPELLED, id=self.id, silent_s=round(self.heart.age_s, 1))
         self.holdings.drop_waiting()
+        self.shares.forget()
         asked_at = steady_now()
         self._register()
         self.heart.trust_from(asked_at)
@@ -364,16 +396,3 @@ class Worker:
                 if left.ready:
                     emit(logger, logging.INFO, events.WORKER_DRAINING, due_later=left.ready)
                 return
-
-
-def _all_queues(app: App) -> str:
-    names = {task.policy.queue for task in app.tasks.values()} | set(app.queues)
-    return ",".join(f"{name}:1" for name in sorted(names)) if len(names) > 1 else ",".join(names) or "default"
-
-
-def _lanes_of(app: App) -> list[tuple[str, int]]:
-    return [(task.policy.queue, task.policy.priority) for task in app.tasks.values()]
-
-
-def _isolated(app: App, name: str) -> bool:
-    return app.find_task(name).policy.isolation == "process"

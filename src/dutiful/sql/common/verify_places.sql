@@ -143,12 +143,14 @@ SELECT count(*) OVER (), CAST(x.id AS text), x.place, 'its lane does not exist',
 -- A ready job can be come by: it has a number of its own that was given out, or waits for its time
 -- or for its gate, which knows it.
 WITH live AS (
-    SELECT j.id, j.lane, j.state, j.ready_seq, j.gate, j.gate_seq
+    SELECT j.id, j.lane, j.state, j.ready_seq, j.gate, j.gate_seq, j.gates
       FROM dutiful.job AS j WHERE j.id < :before ORDER BY j.id DESC LIMIT :window
 ), wrong AS (
     SELECT j.id, j.lane, j.state, j.ready_seq,
            CASE WHEN j.state = 'running' AND j.ready_seq IS NULL THEN 'running, and it never was ready'
-                WHEN j.state = 'ready' AND j.ready_seq IS NULL AND j.gate IS NOT NULL AND j.gate_seq IS NULL
+                WHEN j.state = 'ready' AND j.ready_seq IS NULL AND j.gate IS NOT NULL AND (j.gates IS NULL
+                     OR j.gate_seq IS NOT NULL AND NOT EXISTS (SELECT 1 FROM dutiful.place AS p
+                         WHERE p.gate = j.gate AND p.seq = j.gate_seq AND p.job_id = j.id))
                 THEN 'its gate does not know it'
                 WHEN j.ready_seq > s.last_value THEN 'its number was never given out'
                 WHEN EXISTS (SELECT 1 FROM dutiful.job AS o WHERE o.lane = j.lane

@@ -52,10 +52,10 @@ WITH gone AS (
 )
 INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
        last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, state, outcome, delivery,
-       task, key, args, result, doubt)
+       task, key, args, result, doubt, gates)
 SELECT g.id, :now, g.lane, g.run_at, g.enqueued_at, g.claimed_at, g.started_at, g.last_token, g.run_no,
        g.attempt, g.epoch, g.args_version, g.crashes, g.crashes_max, 'done', :outcome, g.delivery,
-       g.task, g.key, g.args, :result::bytea, g.doubt
+       g.task, g.key, g.args, :result::bytea, g.doubt, g.gates
   FROM gone AS g
 RETURNING id::text
 
@@ -66,10 +66,10 @@ WITH gone AS (
 )
 INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at, worker,
        last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, state, outcome, delivery,
-       task, key, args, reason)
+       task, key, args, reason, gates)
 SELECT g.id, :now, g.lane, g.run_at, g.enqueued_at, g.claimed_at, g.started_at, g.worker, g.last_token,
        g.run_no, g.attempt, g.epoch, g.args_version, g.crashes, g.crashes_max, 'done', 'waived',
-       g.delivery, g.task, g.key, g.args, g.reason
+       g.delivery, g.task, g.key, g.args, g.reason, g.gates
   FROM gone AS g
 RETURNING id::text
 
@@ -77,7 +77,8 @@ RETURNING id::text
 -- resume, refute: a job in doubt is ready. With another epoch its body may begin once more; else it goes on
 -- where it was. The run that left the doubt costs no try.
 UPDATE dutiful.job AS j
-   SET state = 'ready', ready_seq = nextval('dutiful.ready_seq'), doubt_at = NULL, doubt = NULL,
+   SET state = 'ready', ready_seq = CASE WHEN j.gates IS NULL THEN nextval('dutiful.ready_seq') END,
+       gate_seq = CASE WHEN j.gates IS NOT NULL THEN -nextval('dutiful.gate_seq') END, admitted = true, doubt_at = NULL, doubt = NULL,
        started_at = NULL, epoch = :epoch, attempt = greatest(j.attempt - 1, 0)
  WHERE j.id = :id::uuid AND j.state = 'in_doubt' AND j.run_no = :run_no
 RETURNING j.id::text
@@ -86,10 +87,10 @@ RETURNING j.id::text
 -- unwaive: a job that was waived when it was dead is dead again. Its ending stays in the history.
 INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
        last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, reason, delivery,
-       task, key, args)
+       task, key, args, gates)
 SELECT h.id, h.lane, :now, h.run_at, h.enqueued_at, h.claimed_at, h.started_at, h.worker, h.last_token,
        h.run_no, h.attempt, h.epoch, h.args_version, h.crashes, h.crashes_max, h.reason, h.delivery,
-       h.task, h.key, h.args
+       h.task, h.key, h.args, h.gates
   FROM dutiful.history AS h
  WHERE h.id = :id::uuid AND h.finished_at = :ended_at AND h.outcome = 'waived' AND h.doubt IS NULL
    AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = h.id)
@@ -98,9 +99,10 @@ RETURNING id::text
 
 -- name: unwaive_doubt
 -- unwaive: one that was in doubt is in doubt again, under its last token.
-INSERT INTO dutiful.job (id, lane, ready_seq, run_at, enqueued_at, claimed_at, started_at, last_token, run_no,
+INSERT INTO dutiful.job (id, lane, ready_seq, gate_seq, gates, admitted, run_at, enqueued_at, claimed_at, started_at, last_token, run_no,
        attempt, epoch, args_version, crashes, crashes_max, state, delivery, task, key, args, doubt_at, doubt)
-SELECT h.id, h.lane, NULL, h.run_at, h.enqueued_at, h.claimed_at, h.started_at, h.last_token, h.run_no,
+SELECT h.id, h.lane, NULL, CASE WHEN h.gates IS NOT NULL THEN -nextval('dutiful.gate_seq') END, h.gates, h.gates IS NULL,
+       h.run_at, h.enqueued_at, h.claimed_at, h.started_at, h.last_token, h.run_no,
        h.attempt, h.epoch, h.args_version, h.crashes, h.crashes_max, 'in_doubt', h.delivery,
        h.task, h.key, h.args, :now, h.doubt
   FROM dutiful.history AS h

@@ -49,19 +49,21 @@ RETURNING job_id::text
 -- name: enqueue_jobs
 -- Many jobs whose duties, where they have any, are taken already. In the order given.
 INSERT INTO dutiful.job (id, lane, ready_seq, run_at, enqueued_at, delivery, crashes_max,
-                         task, args_version, args, key, epoch)
+                         task, args_version, args, key, epoch, gates, gate_seq, admitted)
 SELECT r.id, l.id,
-       CASE WHEN coalesce(r.run_at, 0) <= t.now AND r.delay <= 0
+       CASE WHEN coalesce(r.run_at, 0) <= t.now AND r.delay <= 0 AND r.gates IS NULL
             THEN nextval('dutiful.ready_seq') END,
        coalesce(r.run_at, t.now + r.delay), t.now, r.delivery, r.crashes_max,
-       r.task, r.args_version, convert_to(r.args, 'UTF8'), r.key, r.epoch
+       r.task, r.args_version, convert_to(r.args, 'UTF8'), r.key, r.epoch, r.gates,
+       CASE WHEN r.gates IS NOT NULL THEN -nextval('dutiful.gate_seq') END,
+       r.gates IS NULL OR coalesce(r.run_at, 0) <= t.now AND r.delay <= 0
   FROM (SELECT :now AS now) AS t,
        ROWS FROM (jsonb_to_recordset(:rows::jsonb)
           AS (id uuid, queue text, priority smallint, run_at bigint, delay bigint, delivery text,
               crashes_max smallint, task text, args_version integer, args text, key text,
-              epoch integer)) WITH ORDINALITY
+              epoch integer, gates bigint[])) WITH ORDINALITY
        AS r(id, queue, priority, run_at, delay, delivery, crashes_max, task, args_version, args,
-            key, epoch, place)
+            key, epoch, gates, place)
   JOIN dutiful.lane AS l ON l.app = :app AND l.queue = r.queue AND l.priority = r.priority
  ORDER BY r.place
 ON CONFLICT (id) DO NOTHING

@@ -3,22 +3,25 @@
 SELECT x.place, x.id::text, l.app, l.queue, l.priority, x.state, x.outcome, x.reason, x.task, x.key,
        x.args, x.args_version, x.epoch, x.run_no, x.attempt, x.crashes, x.losses, x.suspect,
        x.delivery, x.run_at, x.enqueued_at, x.claimed_at, x.ended_at, x.worker, x.ready_seq,
-       x.gate, x.result, x.started_at, x.doubt_at, x.doubt, :now
+       x.gate, x.result, x.started_at, x.doubt_at, x.doubt, x.cancel_at, x.deadline, :now
   FROM (
     SELECT 1 AS place, j.id, j.lane, j.state, NULL AS outcome, NULL AS reason, j.task, j.key, j.args,
            j.args_version, j.epoch, j.run_no, j.attempt, j.crashes, j.losses, j.suspect, j.delivery,
            j.run_at, j.enqueued_at, j.claimed_at, NULL::bigint AS ended_at, j.worker, j.ready_seq,
-           j.gate, NULL::bytea AS result, j.started_at, j.doubt_at, j.doubt
+           j.gate, NULL::bytea AS result, j.started_at, j.doubt_at, j.doubt, j.cancel_at,
+           j.deadline
       FROM dutiful.job AS j WHERE j.id = :id::uuid
     UNION ALL
     SELECT 2, d.id, d.lane, 'dead', NULL, d.reason, d.task, d.key, d.args, d.args_version, d.epoch,
            d.run_no, d.attempt, d.crashes, 0, false, d.delivery, d.run_at, d.enqueued_at,
-           d.claimed_at, d.died_at, d.worker, NULL, NULL, NULL, d.started_at, NULL, NULL
+           d.claimed_at, d.died_at, d.worker, NULL, NULL, NULL, d.started_at, NULL, NULL, NULL,
+           NULL
       FROM dutiful.dead AS d WHERE d.id = :id::uuid
     UNION ALL
     (SELECT 3, h.id, h.lane, h.state, h.outcome, h.reason, h.task, h.key, h.args, h.args_version, h.epoch,
             h.run_no, h.attempt, h.crashes, 0, false, h.delivery, h.run_at, h.enqueued_at,
-            h.claimed_at, h.finished_at, h.worker, NULL, NULL, h.result, h.started_at, NULL, h.doubt
+            h.claimed_at, h.finished_at, h.worker, NULL, NULL, h.result, h.started_at, NULL, h.doubt,
+            NULL, NULL
        FROM dutiful.history AS h WHERE h.id = :id::uuid ORDER BY h.finished_at DESC LIMIT 1)
   ) AS x JOIN dutiful.lane AS l ON l.id = x.lane
  ORDER BY x.place LIMIT 1
@@ -29,20 +32,22 @@ SELECT x.place, x.id::text, l.app, l.queue, l.priority, x.state, x.outcome, x.re
 WITH gone AS (
     DELETE FROM dutiful.dead AS d WHERE d.id = :id::uuid RETURNING d.*
 )
-INSERT INTO dutiful.job (id, lane, run_at, enqueued_at, worker, last_token, run_no, attempt, epoch,
-       args_version, crashes, crashes_max, suspect, delivery, task, key, args)
-SELECT g.id, g.lane, :now, g.enqueued_at, NULL, g.last_token, g.run_no, 0,
+INSERT INTO dutiful.job (id, lane, ready_seq, gate_seq, run_at, enqueued_at, worker, last_token, run_no, attempt, epoch,
+       args_version, crashes, crashes_max, suspect, delivery, task, key, args, gates)
+SELECT g.id, g.lane, CASE WHEN g.gates IS NULL THEN nextval('dutiful.ready_seq') END,
+       CASE WHEN g.gates IS NOT NULL THEN -nextval('dutiful.gate_seq') END, :now, g.enqueued_at, NULL, g.last_token, g.run_no, 0,
        g.epoch + CASE WHEN g.started_at IS NULL THEN 0 ELSE 1 END, g.args_version, 0, g.crashes_max,
-       g.reason = 'poison', g.delivery, g.task, g.key, g.args
+       g.reason = 'poison', g.delivery, g.task, g.key, g.args, g.gates
   FROM gone AS g
 RETURNING id::text, epoch
 
 -- name: revive_ended
 -- retry: a cancelled or skipped job gets a new live row; its ending stays in the history.
-INSERT INTO dutiful.job (id, lane, run_at, enqueued_at, last_token, run_no, attempt, epoch,
-       args_version, crashes, crashes_max, delivery, task, key, args)
-SELECT h.id, h.lane, :now, h.enqueued_at, h.last_token, h.run_no, 0, h.epoch, h.args_version, 0,
-       h.crashes_max, h.delivery, h.task, h.key, h.args
+INSERT INTO dutiful.job (id, lane, ready_seq, gate_seq, run_at, enqueued_at, last_token, run_no, attempt, epoch,
+       args_version, crashes, crashes_max, delivery, task, key, args, gates)
+SELECT h.id, h.lane, CASE WHEN h.gates IS NULL THEN nextval('dutiful.ready_seq') END,
+       CASE WHEN h.gates IS NOT NULL THEN -nextval('dutiful.gate_seq') END, :now, h.enqueued_at, h.last_token, h.run_no, 0, h.epoch, h.args_version, 0,
+       h.crashes_max, h.delivery, h.task, h.key, h.args, h.gates
   FROM dutiful.history AS h
  WHERE h.id = :id::uuid AND h.finished_at = :ended_at
    AND (h.state = 'cancelled' OR h.outcome = 'skipped')
@@ -66,10 +71,10 @@ WITH gone AS (
 )
 INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
        worker, last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
-       delivery, task, key, args)
+       delivery, task, key, args, gates)
 SELECT g.id, :now, g.lane, g.run_at, g.enqueued_at, g.claimed_at, g.started_at, NULL, g.last_token,
        g.run_no, g.attempt, g.epoch, g.args_version, g.crashes, g.crashes_max, 'cancelled',
-       g.delivery, g.task, g.key, g.args
+       g.delivery, g.task, g.key, g.args, g.gates
   FROM gone AS g
 RETURNING id::text
 
@@ -140,18 +145,23 @@ WITH live AS (
     UNION SELECT q.name FROM dutiful.queue AS q WHERE q.app = :app
 )
 SELECT n.queue, coalesce(v.due, 0), coalesce(v.later, 0), coalesce(v.running, 0),
-       coalesce(v.in_doubt, 0), coalesce(b.dead, 0), v.oldest, q.target, :now
+       coalesce(v.in_doubt, 0), coalesce(b.dead, 0), v.oldest, q.target, :now, q.slots,
+       (SELECT coalesce(sum(s.slots), 0) FROM dutiful.queue_share AS s WHERE s.app = :app AND s.queue = n.queue),
+       CASE WHEN coalesce(q.paused_until > :now, true) THEN q.paused_at END, q.paused_until, q.paused_by, q.pause_reason
   FROM names AS n LEFT JOIN live AS v ON v.queue = n.queue LEFT JOIN buried AS b ON b.queue = n.queue
   LEFT JOIN dutiful.queue AS q ON q.app = :app AND q.name = n.queue
  ORDER BY n.queue
 
 -- name: unfinished
--- Whether anything in these queues is still to be done: for --until-empty.
+-- Whether anything in these queues is still to be done: for --until-empty. Not what waits in a paused one.
 SELECT count(*) FILTER (WHERE j.state = 'ready'), count(*) FILTER (WHERE j.state = 'running'),
        min(j.run_at) FILTER (WHERE j.state = 'ready'), :now
   FROM dutiful.job AS j JOIN dutiful.lane AS l ON l.id = j.lane
  WHERE l.app = :app AND l.queue IN (SELECT e.value FROM jsonb_array_elements_text(:queues::jsonb) AS e(value))
    AND (:known::jsonb -> j.task) IS NOT NULL
+   AND (j.state = 'running' OR NOT EXISTS (
+        SELECT 1 FROM dutiful.queue AS q WHERE q.app = l.app AND q.name = l.queue AND q.paused_at IS NOT NULL
+           AND coalesce(q.paused_until > :now, true)))
 
 -- name: holder_of_duty
 -- Who holds a duty, for a refusal that names it.

@@ -62,6 +62,7 @@ CREATE TABLE dutiful.job (
     args         bytea NOT NULL,
     doubt_at     bigint,
     doubt        text,
+    gates        bigint[],
     CONSTRAINT job_state CHECK (state IN ('ready', 'running', 'in_doubt')),
     CONSTRAINT job_token CHECK ((state = 'running') = (token IS NOT NULL)),
     CONSTRAINT job_worker CHECK ((token IS NULL) = (worker IS NULL)),
@@ -97,6 +98,7 @@ CREATE TABLE dutiful.dead (
     task         text NOT NULL,
     key          text,
     args         bytea NOT NULL,
+    gates        bigint[],
     CONSTRAINT dead_reason CHECK
         (reason IN ('error', 'exhausted', 'gave_up', 'poison', 'stale', 'changed'))
 );
@@ -130,6 +132,7 @@ CREATE TABLE dutiful.history (
     result       bytea,
     reason       text,
     doubt        text,
+    gates        bigint[],
     PRIMARY KEY (id, finished_at),
     CONSTRAINT history_state CHECK (state IN ('done', 'cancelled')),
     CONSTRAINT history_outcome CHECK
@@ -368,27 +371,322 @@ BEGIN
     RETURN dropped;
 END $$;
 
--- A lock by name. grant_no grows with each grant, and never falls.
+-- A lock by name. grant_no grows with each grant, ticket with each ask; neither ever falls, so that the row
+-- outlives its holders. Whoever grants holds the row's lock.
 CREATE TABLE dutiful.lock (
     app      text NOT NULL,
     name     text NOT NULL,
     slots    integer NOT NULL,
     grant_no bigint NOT NULL DEFAULT 0,
-    PRIMARY KEY (app, name)
+    ticket   bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (app, name),
+    CONSTRAINT lock_slots CHECK (slots > 0)
 );
 
--- A schedule as it was last declared.
+-- One who asked for a lock: waits while it has no grant_no, in the order of tickets, and holds a slot of it
+-- from then on. Until "until", which its process moves on; then it is passed by. No two hold one slot.
+CREATE TABLE dutiful.lock_ask (
+    token      text NOT NULL PRIMARY KEY,
+    app        text NOT NULL,
+    name       text NOT NULL,
+    ticket     bigint NOT NULL,
+    who        text NOT NULL,
+    lease      bigint NOT NULL,
+    asked_at   bigint NOT NULL,
+    until      bigint NOT NULL,
+    grant_no   bigint,
+    slot       integer,
+    granted_at bigint,
+    CONSTRAINT lock_ask_ticket UNIQUE (app, name, ticket),
+    CONSTRAINT lock_ask_slot UNIQUE (app, name, slot),
+    CONSTRAINT lock_ask_grant UNIQUE (app, name, grant_no),
+    CONSTRAINT lock_ask_granted CHECK
+        ((grant_no IS NULL) = (slot IS NULL) AND (grant_no IS NULL) = (granted_at IS NULL)),
+    CONSTRAINT lock_ask_slots CHECK (slot > 0)
+);
+
+-- A schedule as it was last declared: what decides when it fires (spec, which holds from changed_at on), up
+-- to where its occurrences are in the ledger (covered_at, which only grows), and when the next one is due.
 CREATE TABLE dutiful.schedule (
-    app  text NOT NULL,
-    name text NOT NULL,
-    PRIMARY KEY (app, name)
+    app          text NOT NULL,
+    name         text NOT NULL,
+    task         text NOT NULL,
+    spec         text NOT NULL,
+    declared_at  bigint NOT NULL,
+    changed_at   bigint NOT NULL,
+    covered_at   bigint NOT NULL,
+    next_at      bigint,
+    gone_at      bigint,
+    paused_at    bigint,
+    paused_until bigint,
+    paused_by    text,
+    pause_reason text,
+    PRIMARY KEY (app, name),
+    CONSTRAINT schedule_pause CHECK ((paused_at IS NULL) = (paused_by IS NULL)),
+    CONSTRAINT schedule_covered CHECK (covered_at >= changed_at)
 );
 
--- One for each key of an order, a lock, a rate or a share.
-CREATE TABLE dutiful.gate (
-    id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    app  text NOT NULL,
-    kind text NOT NULL,
-    key  text NOT NULL,
-    UNIQUE (app, kind, key)
+-- Which worker's code declares which schedules, and how.
+CREATE TABLE dutiful.declared (
+    worker bigint NOT NULL,
+    app    text NOT NULL,
+    name   text NOT NULL,
+    spec   text NOT NULL,
+    PRIMARY KEY (worker, app, name)
 );
+
+-- The ledger of occurrences. A row is one occurrence with its job, or one that waits for a person, or some
+-- in a row that were skipped, from the one at "at" to the one at "upto".
+CREATE TABLE dutiful.occurrence (
+    app      text NOT NULL,
+    schedule text NOT NULL,
+    at       bigint NOT NULL,
+    skipped  boolean NOT NULL,
+    upto     bigint NOT NULL,
+    instants bigint NOT NULL,
+    made_at  bigint NOT NULL,
+    task     text NOT NULL,
+    key      text NOT NULL,
+    job_id   uuid,
+    why      text,
+    asked_by text,
+    PRIMARY KEY (app, schedule, at, skipped),
+    CONSTRAINT occurrence_span CHECK (upto >= at AND instants >= 1),
+    CONSTRAINT occurrence_one CHECK (skipped OR (upto = at AND instants = 1)),
+    CONSTRAINT occurrence_skip CHECK (NOT skipped OR (job_id IS NULL AND why IS NOT NULL))
+);
+
+-- One for each key of an order, a lock, a rate or a share. Its row is locked by whoever lets jobs
+-- through, and never updated for a job: "low", below which no place is taken, moves once in a while. A lock and
+-- a share let "slots" through at once, an order one, a rate none: its starts are granted by a chore, from a bucket
+-- that holds at most "burst" and was at "level" at the instant "level_at". "passes": a dead job blocks no order.
+CREATE TABLE dutiful.gate (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    app      text NOT NULL,
+    kind     text NOT NULL,
+    key      text NOT NULL,
+    slots    integer NOT NULL,
+    low      bigint NOT NULL DEFAULT 0,
+    passes   boolean NOT NULL DEFAULT false,
+    per      bigint,
+    burst    integer,
+    level    double precision,
+    level_at bigint,
+    UNIQUE (app, kind, key),
+    CONSTRAINT gate_kind CHECK (kind IN ('order', 'lock', 'rate', 'fair')),
+    CONSTRAINT gate_slots CHECK (CASE kind WHEN 'rate' THEN slots = 0 WHEN 'order' THEN slots = 1 ELSE slots > 0 END),
+    CONSTRAINT gate_rate CHECK
+        ((kind = 'rate') = (per IS NOT NULL AND burst IS NOT NULL AND level IS NOT NULL AND level_at IS NOT NULL))
+) WITH (fillfactor = 50);
+
+CREATE SEQUENCE dutiful.gate_seq CACHE 1;
+
+-- Who stands at a gate, in turn: the first "slots" are through and hold their places. In an order a place is
+-- held until the job is closed, else until the job leaves "running". "due": its time had come when it came.
+-- "granted": a start that the rate allows; it is counted until it is seen to have begun.
+CREATE TABLE dutiful.place (
+    gate    bigint NOT NULL,
+    seq     bigint NOT NULL,
+    job_id  uuid NOT NULL,
+    due     boolean NOT NULL,
+    rate    boolean NOT NULL DEFAULT false,
+    granted bigint,
+    PRIMARY KEY (gate, seq)
+);
+
+CREATE INDEX place_job ON dutiful.place (job_id);
+CREATE INDEX place_rate ON dutiful.place (gate, seq) WHERE rate;
+
+-- A job with gates ("gates", in the order of passing) stands at "gate" with the place "gate_seq", or comes there when it is due
+-- ("gate_seq" null), or is through (both null). Below 0 it has just come, or come back, in a
+-- transaction that has not ended yet; "admitted" then says whether it is due.
+
+CREATE INDEX job_arriving ON dutiful.job (gate_seq) WHERE gate_seq < 0;
+CREATE INDEX job_outside ON dutiful.job (run_at) WHERE gate IS NOT NULL AND gate_seq IS NULL;
+
+-- What a transaction does to jobs with gates is noted as it happens, and done when it commits. Both notes die
+-- with the transaction, or with a ROLLBACK TO.
+CREATE FUNCTION dutiful.gate_noted() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        PERFORM pg_catalog.set_config('dutiful.leaving', pg_catalog.concat(
+            pg_catalog.current_setting('dutiful.leaving', true), OLD.id, ' '), true);
+    ELSIF coalesce(pg_catalog.current_setting('dutiful.arriving', true), '') = '' THEN
+        PERFORM pg_catalog.set_config('dutiful.arriving', NEW.gate_seq::text, true);
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Lets jobs through gates; returns how many are now to be claimed. "arriving" is the first of this transaction's numbers of jobs
+-- that came (all have "gate_seq" at most that: others' are not visible), "leaving" are jobs that were closed,
+-- "again" are gates to look at again. All gates are locked first, in order of id, and only then looked at, by
+-- new statements: so places are taken in the order of commits, and nobody lets two through at once. A snapshot
+-- older than the lock (REPEATABLE READ) is not looked at: jobs take places in their orders, and come to the gates
+-- a moment later, by a chore.
+CREATE FUNCTION dutiful.pass_gates(arriving bigint, leaving uuid[], again bigint[]) RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    fresh CONSTANT boolean := pg_catalog.current_setting('transaction_isolation') = 'read committed';
+    held bigint[];
+    freed bigint[];
+    more uuid[];
+    moving uuid[];
+    let integer := 0;
+BEGIN
+    WITH mine AS (
+        SELECT j.gates AS ids FROM dutiful.job AS j WHERE j.gate_seq < 0 AND j.gate_seq <= arriving
+        UNION ALL SELECT ARRAY[p.gate] FROM dutiful.place AS p WHERE p.job_id = ANY(leaving)
+        UNION ALL SELECT again
+    ), these AS (SELECT DISTINCT e.id FROM mine AS m, unnest(m.ids) AS e(id)
+    ), next AS (
+        -- The gates that come next for those who are next: not to be waited for below, out of order.
+        SELECT j.gates AS ids FROM these AS t JOIN dutiful.gate AS g ON g.id = t.id AND g.kind IN ('order', 'lock')
+         CROSS JOIN LATERAL (SELECT p.job_id FROM dutiful.place AS p WHERE p.gate = g.id AND p.seq > g.low
+                              ORDER BY p.seq OFFSET g.slots LIMIT 1) AS p
+          JOIN dutiful.job AS j ON j.id = p.job_id AND j.gates[pg_catalog.cardinality(j.gates)] <> g.id
+    ), taken AS (
+        SELECT g.id FROM dutiful.gate AS g
+         WHERE g.kind <> 'rate' AND g.id IN (SELECT t.id FROM these AS t
+                                              UNION SELECT e.id FROM next AS n, unnest(n.ids) AS e(id))
+         ORDER BY g.id FOR NO KEY UPDATE
+    )
+    SELECT pg_catalog.array_agg(t.id) INTO held FROM taken AS t;
+
+    -- Who was closed leaves, but a dead head that blocks its order; who comes back leaves all but its order.
+    WITH gone AS (
+        DELETE FROM dutiful.place AS p USING dutiful.gate AS g
+         WHERE p.job_id = ANY(leaving) AND g.id = p.gate AND (g.kind <> 'rate' OR p.granted IS NULL)
+           AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = p.job_id)
+           AND NOT (g.kind = 'order' AND NOT g.passes AND EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = p.job_id))
+        RETURNING p.gate
+    ), back AS (
+        DELETE FROM dutiful.place AS p USING dutiful.gate AS g, dutiful.job AS j
+         WHERE j.gate_seq < 0 AND j.gate_seq <= arriving AND j.run_no > 0 AND p.job_id = j.id
+           AND g.id = p.gate AND g.kind <> 'order' AND (g.kind <> 'rate' OR p.granted IS NULL)
+        RETURNING p.gate
+    )
+    SELECT pg_catalog.array_agg(DISTINCT x.gate) INTO freed
+      FROM (SELECT gate FROM gone UNION ALL SELECT gate FROM back UNION ALL SELECT unnest(again)) AS x;
+
+    -- Places in orders are taken by all, due or not, in doubt or not.
+    INSERT INTO dutiful.place (gate, seq, job_id, due)
+    SELECT n.gate, nextval('dutiful.gate_seq'), n.id, n.due
+      FROM (SELECT j.id, j.gates[1] AS gate, j.admitted AS due FROM dutiful.job AS j JOIN dutiful.gate AS g ON g.id = j.gates[1]
+             WHERE j.gate_seq < 0 AND j.gate_seq <= arriving AND g.kind = 'order'
+               AND NOT EXISTS (SELECT 1 FROM dutiful.place AS p WHERE p.job_id = j.id AND p.gate = g.id)
+             ORDER BY j.gate_seq DESC) AS n;
+    UPDATE dutiful.place AS p SET due = j.admitted FROM dutiful.job AS j
+     WHERE j.gate_seq < 0 AND j.gate_seq <= arriving AND p.job_id = j.id AND p.gate = j.gates[1] AND p.due <> j.admitted;
+    IF arriving IS NOT NULL THEN
+        UPDATE dutiful.job AS j
+           SET gate = CASE WHEN j.state = 'ready' THEN j.gates[1] END, gate_seq = NULL, admitted = false
+         WHERE j.gate_seq < 0 AND j.gate_seq <= arriving
+           AND (NOT fresh OR j.state <> 'ready' OR NOT j.admitted AND NOT EXISTS (
+                   SELECT 1 FROM dutiful.gate AS g WHERE g.id = j.gates[1] AND g.kind = 'order'));
+        SELECT pg_catalog.array_agg(j.id ORDER BY j.gate_seq DESC) INTO moving
+          FROM dutiful.job AS j WHERE j.gate_seq < 0 AND j.gate_seq <= arriving;
+    END IF;
+    IF NOT fresh THEN
+        RETURN 0;
+    END IF;
+
+    FOR door IN 1 .. 4 LOOP
+        IF moving IS NOT NULL AND door > 1 THEN
+            -- Who is not due comes to the other gates later, as does who would have to wait for a lock here.
+            WITH late AS (
+                UPDATE dutiful.job AS j SET gate = j.gates[door], gate_seq = NULL, ready_seq = NULL,
+                       admitted = j.gates[door] IS NULL
+                  FROM dutiful.place AS o
+                 WHERE j.id = ANY(moving) AND o.job_id = j.id AND o.gate = j.gates[1]
+                   AND (door = 2 AND NOT o.due OR NOT (j.gates[door] = ANY(held) OR EXISTS (
+                        SELECT 1 FROM dutiful.gate AS g WHERE g.id = j.gates[door] AND g.kind = 'rate')))
+                RETURNING j.id
+            )
+            SELECT pg_catalog.array_agg(m.id ORDER BY m.place) INTO moving
+              FROM unnest(moving) WITH ORDINALITY AS m(id, place) WHERE m.id NOT IN (SELECT l.id FROM late AS l);
+        END IF;
+        IF moving IS NOT NULL THEN
+            INSERT INTO dutiful.place (gate, seq, job_id, due, rate)
+            SELECT n.gate, nextval('dutiful.gate_seq'), n.id, true, n.rate
+              FROM (SELECT j.id, g.id AS gate, g.kind = 'rate' AS rate FROM unnest(moving) WITH ORDINALITY AS m(id, place)
+                      JOIN dutiful.job AS j ON j.id = m.id JOIN dutiful.gate AS g ON g.id = j.gates[door]
+                     WHERE NOT EXISTS (
+                           SELECT 1 FROM dutiful.place AS p WHERE p.job_id = j.id AND p.gate = j.gates[door] AND p.granted IS NULL)
+                     ORDER BY m.place) AS n;
+            WITH doors AS (
+                SELECT DISTINCT j.gates[door] AS gate FROM dutiful.job AS j
+                 WHERE j.id = ANY(moving) AND j.gates[door] IS NOT NULL
+            ), through AS (
+                SELECT p.job_id FROM doors AS d JOIN dutiful.gate AS g ON g.id = d.gate
+                 CROSS JOIN LATERAL (SELECT p.job_id FROM dutiful.place AS p WHERE p.gate = g.id AND p.seq > g.low
+                                      ORDER BY p.seq LIMIT g.slots) AS p
+            ), stays AS (
+                UPDATE dutiful.job AS j SET gate = p.gate, gate_seq = p.seq, ready_seq = NULL, admitted = false
+                  FROM dutiful.place AS p
+                 WHERE j.id = ANY(moving) AND p.job_id = j.id AND p.gate = j.gates[door] AND p.granted IS NULL
+                   AND j.id NOT IN (SELECT t.job_id FROM through AS t)
+                RETURNING j.id
+            )
+            SELECT pg_catalog.array_agg(m.id ORDER BY m.place) INTO moving
+              FROM unnest(moving) WITH ORDINALITY AS m(id, place) WHERE m.id NOT IN (SELECT s.id FROM stays AS s);
+        END IF;
+        -- Those for whom a place became free here go on with them.
+        IF freed IS NOT NULL THEN
+            SELECT pg_catalog.array_agg(m.id ORDER BY m.seq) INTO more FROM (
+                SELECT j.id, p.seq FROM dutiful.gate AS g CROSS JOIN LATERAL (
+                       SELECT p.job_id, p.seq FROM dutiful.place AS p WHERE p.gate = g.id AND p.seq > g.low
+                        ORDER BY p.seq LIMIT g.slots) AS p
+                  JOIN dutiful.job AS j ON j.id = p.job_id
+                 WHERE g.id = ANY(freed) AND g.id = ANY(held) AND j.gate = g.id AND j.gate_seq > 0
+                   AND j.state = 'ready' AND j.gates[door] = g.id
+                   FOR NO KEY UPDATE OF j SKIP LOCKED) AS m;
+            moving := moving || more;
+        END IF;
+    END LOOP;
+    IF moving IS NOT NULL THEN
+        UPDATE dutiful.job AS j SET gate = NULL, gate_seq = NULL, admitted = true,
+               ready_seq = CASE WHEN n.due THEN n.seq END
+          FROM (SELECT m.id, nextval('dutiful.ready_seq') AS seq, coalesce(o.due, true) AS due
+                  FROM (SELECT * FROM unnest(moving) WITH ORDINALITY AS m(id, place) ORDER BY m.place) AS m
+                  LEFT JOIN LATERAL (SELECT p.due FROM dutiful.place AS p JOIN dutiful.gate AS g ON g.id = p.gate AND g.kind = 'order'
+                              WHERE p.job_id = m.id) AS o ON true) AS n
+         WHERE j.id = n.id;
+        GET DIAGNOSTICS let = ROW_COUNT;
+    END IF;
+    IF freed IS NOT NULL AND random() < 1.0 / 256 THEN
+        UPDATE dutiful.gate AS g SET low = m.seq - 1
+          FROM unnest(freed) AS f(gate)
+         CROSS JOIN LATERAL (SELECT p.seq FROM dutiful.place AS p WHERE p.gate = f.gate ORDER BY p.seq LIMIT 1) AS m
+         WHERE g.id = f.gate AND g.id = ANY(held) AND m.seq - 1 > g.low;
+    END IF;
+    RETURN let;
+END $$;
+
+CREATE FUNCTION dutiful.gate_done() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    arriving CONSTANT text := nullif(pg_catalog.current_setting('dutiful.arriving', true), '');
+    leaving CONSTANT text := nullif(pg_catalog.current_setting('dutiful.leaving', true), '');
+BEGIN
+    IF arriving IS NOT NULL OR leaving IS NOT NULL THEN
+        PERFORM pg_catalog.set_config('dutiful.arriving', '', true), pg_catalog.set_config('dutiful.leaving', '', true);
+        PERFORM dutiful.pass_gates(arriving::bigint,
+            pg_catalog.string_to_array(pg_catalog.rtrim(leaving), ' ')::uuid[], NULL);
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Jobs without gates fire none of these.
+CREATE TRIGGER gates_came AFTER INSERT OR UPDATE OF gate_seq ON dutiful.job FOR EACH ROW
+    WHEN (NEW.gate_seq < 0) EXECUTE FUNCTION dutiful.gate_noted();
+CREATE TRIGGER gates_left AFTER DELETE ON dutiful.job FOR EACH ROW
+    WHEN (OLD.gates IS NOT NULL) EXECUTE FUNCTION dutiful.gate_noted();
+CREATE TRIGGER gates_left AFTER DELETE ON dutiful.dead FOR EACH ROW
+    WHEN (OLD.gates IS NOT NULL) EXECUTE FUNCTION dutiful.gate_noted();
+CREATE CONSTRAINT TRIGGER gates_in AFTER INSERT OR UPDATE OF gate_seq ON dutiful.job
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.gate_seq < 0) EXECUTE FUNCTION dutiful.gate_done();
+CREATE CONSTRAINT TRIGGER gates_out AFTER DELETE ON dutiful.job
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.gates IS NOT NULL) EXECUTE FUNCTION dutiful.gate_done();
+CREATE CONSTRAINT TRIGGER gates_out AFTER DELETE ON dutiful.dead
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.gates IS NOT NULL) EXECUTE FUNCTION dutiful.gate_done();

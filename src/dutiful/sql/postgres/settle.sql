@@ -17,23 +17,26 @@ WITH gone AS (
 )
 INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
        worker, last_token, same_as, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
-       outcome, delivery, task, key, args, result, doubt, reason)
+       outcome, delivery, task, key, args, result, doubt, reason, gates)
 SELECT g.id, :now, g.lane, g.run_at, g.enqueued_at, g.claimed_at, g.started_at, g.worker,
        coalesce(g.token, g.last_token), g.same_as, g.run_no, g.attempt, g.epoch, g.args_version,
        g.crashes, g.crashes_max, 'done', g.outcome, g.delivery, g.task, g.key, g.args,
-       convert_to(g.result, 'UTF8'), g.doubt, g.reason
+       convert_to(g.result, 'UTF8'), g.doubt, g.reason, g.gates
   FROM gone AS g
 RETURNING last_token::text
 
 -- name: return_jobs
 -- Ends runs that will be tried again: fail, snooze, release. "back" is the attempt given back,
--- "suspect" what is known of the job afterwards (null: as before). Never a started at_most_once body.
+-- "suspect" what is known of the job afterwards (null: as before). A failure keeps when it was due first. Never a started at_most_once body.
 WITH moved AS (
     UPDATE dutiful.job AS j
        SET state = 'ready', last_token = j.token, token = NULL, worker = NULL,
            attempt = j.attempt - e.back, suspect = coalesce(e.suspect, j.suspect),
+           due_at = CASE WHEN e.delay IS NULL THEN j.due_at WHEN e.back = 0 THEN coalesce(j.due_at, j.run_at) END,
            run_at = CASE WHEN e.delay IS NULL THEN j.run_at ELSE t.now + e.delay END,
-           ready_seq = CASE WHEN coalesce(e.delay, 0) <= 0 THEN nextval('dutiful.ready_seq') END
+           ready_seq = CASE WHEN coalesce(e.delay, 0) <= 0 AND j.gates IS NULL THEN nextval('dutiful.ready_seq') END,
+           gate_seq = CASE WHEN j.gates IS NOT NULL THEN -nextval('dutiful.gate_seq') END,
+           admitted = j.gates IS NULL OR coalesce(e.delay, 0) <= 0
       FROM jsonb_to_recordset(:rows::jsonb) AS e(id uuid, token uuid, delay bigint, back integer,
            suspect boolean, kind text, message text, traceback text), (SELECT :now AS now) AS t
      WHERE j.id = e.id AND j.token = e.token AND j.started_at IS NULL
@@ -65,10 +68,10 @@ WITH gone AS (
 )
 INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
        last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, reason, delivery,
-       task, key, args)
+       task, key, args, gates)
 SELECT g.id, g.lane, :now, g.run_at, g.enqueued_at, g.claimed_at, g.started_at, g.worker,
        coalesce(g.token, g.last_token), g.run_no, g.attempt, g.epoch, g.args_version, g.crashes,
-       g.crashes_max, g.reason, g.delivery, g.task, g.key, g.args
+       g.crashes_max, g.reason, g.delivery, g.task, g.key, g.args, g.gates
   FROM gone AS g
 RETURNING last_token::text
 
@@ -78,7 +81,7 @@ RETURNING last_token::text
 WITH moved AS (
     UPDATE dutiful.job AS j
        SET state = 'in_doubt', last_token = j.token, token = NULL, worker = NULL, ready_seq = NULL,
-           doubt_at = t.now, doubt = e.doubt
+           doubt_at = t.now, doubt = e.doubt, gate_seq = CASE WHEN j.gates IS NOT NULL THEN -nextval('dutiful.gate_seq') END
       FROM jsonb_to_recordset(:rows::jsonb) AS e(id uuid, token uuid, cut boolean, doubt text, kind text,
            message text, traceback text)
       JOIN dutiful.job AS o ON o.id = e.id AND o.token = e.token, (SELECT :now AS now) AS t

@@ -26,10 +26,10 @@ WITH gone AS (
 ), kept AS (
     INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
            worker, last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
-           outcome, delivery, task, key, args, result)
+           outcome, delivery, task, key, args, result, gates)
     SELECT j.id, :now, j.lane, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
            j.run_no, j.attempt, j.epoch, j.args_version, j.crashes, j.crashes_max, 'done',
-           'performed', 'exactly_once', j.task, j.key, j.args, :result::bytea
+           'performed', 'exactly_once', j.task, j.key, j.args, :result::bytea, j.gates
       FROM gone AS j
     RETURNING last_token::text AS token
 )
@@ -96,10 +96,10 @@ WITH gone AS (
 ), kept AS (
     INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
            worker, last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
-           outcome, delivery, task, key, args, result)
+           outcome, delivery, task, key, args, result, gates)
     SELECT j.id, t.now, j.lane, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
            j.run_no, j.attempt, j.epoch, j.args_version, j.crashes, j.crashes_max, 'done',
-           'performed', 'exactly_once', j.task, j.key, j.args, convert_to(j.result, 'UTF8')
+           'performed', 'exactly_once', j.task, j.key, j.args, convert_to(j.result, 'UTF8'), j.gates
       FROM gone AS j, (SELECT :now AS now) AS t
     RETURNING last_token::text AS token
 ), marked AS MATERIALIZED (

@@ -1,6 +1,7 @@
 -- name: beat
 -- Says that these workers (one process and its children) live. Demands that nobody marked them
--- gone: who gets no row must stop and register anew. Tells whether suspects wait.
+-- gone: who gets no row must stop and register anew. Tells whether suspects wait, whether lanes or limits are
+-- others than before, and whether a run was asked to stop.
 UPDATE dutiful.worker AS w
    SET beat_at = :now, marks = coalesce(:marks, w.marks)
  WHERE w.id IN (SELECT e.value::bigint FROM jsonb_array_elements_text(:ids::jsonb) AS e(value))
@@ -8,6 +9,8 @@ UPDATE dutiful.worker AS w
 RETURNING w.id, EXISTS (SELECT 1 FROM dutiful.job AS j
                          WHERE j.suspect AND j.ready_seq IS NOT NULL AND j.state = 'ready'),
           (SELECT count(*) FROM dutiful.lane AS l WHERE l.app = w.app)
+          + (SELECT coalesce(sum(q.turn), 0) FROM dutiful.queue AS q WHERE q.app = w.app),
+          EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.cancel_at IS NOT NULL AND j.worker = w.id)
 
 -- name: mark_gone
 -- Ends a worker's row: it left by itself, or its living parent reports its death.
@@ -55,7 +58,8 @@ WITH held AS MATERIALIZED (
 ), moved AS (
     UPDATE dutiful.job AS j
        SET state = 'in_doubt', last_token = j.token, token = NULL, worker = NULL, ready_seq = NULL,
-           doubt_at = t.now, doubt = 'the body was cut off: ' || l.why
+           doubt_at = t.now, doubt = 'the body was cut off: ' || l.why,
+           gate_seq = CASE WHEN j.gates IS NOT NULL THEN -nextval('dutiful.gate_seq') END
       FROM lost AS l, (SELECT :now AS now) AS t
      WHERE j.id = l.id
     RETURNING j.id, j.run_no, j.attempt, l.worker, j.doubt, t.now
@@ -92,9 +96,9 @@ WITH held AS MATERIALIZED (
     UPDATE dutiful.job AS j
        SET state = 'ready', last_token = j.token, token = NULL, worker = NULL,
            attempt = j.attempt - 1, suspect = j.suspect OR l.begun,
-           crashes = j.crashes + l.charged::integer,
-           losses = j.losses + (l.alone AND NOT l.charged)::integer,
-           ready_seq = nextval('dutiful.ready_seq')
+           crashes = j.crashes + l.charged::integer, losses = j.losses + (l.alone AND NOT l.charged)::integer,
+           ready_seq = CASE WHEN j.gates IS NULL THEN nextval('dutiful.ready_seq') END,
+           gate_seq = CASE WHEN j.gates IS NOT NULL THEN -nextval('dutiful.gate_seq') END
       FROM lost AS l
      WHERE j.id = l.id AND NOT (l.charged AND j.crashes + 1 >= j.crashes_max)
     RETURNING j.id, j.run_no, j.attempt, l.begun, false AS last
@@ -105,10 +109,9 @@ WITH held AS MATERIALIZED (
 ), buried AS (
     INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
            last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, reason, delivery,
-           task, key, args)
-    SELECT g.id, g.lane, :now, g.run_at, g.enqueued_at, g.claimed_at, g.started_at, g.worker,
-           g.token, g.run_no, g.attempt - 1, g.epoch, g.args_version, g.crashes + 1, g.crashes_max,
-           'poison', g.delivery, g.task, g.key, g.args
+           task, key, args, gates)
+    SELECT g.id, g.lane, :now, g.run_at, g.enqueued_at, g.claimed_at, g.started_at, g.worker, g.token, g.run_no, g.attempt - 1, g.epoch, g.args_version, g.crashes + 1, g.crashes_max,
+           'poison', g.delivery, g.task, g.key, g.args, g.gates
       FROM gone AS g
     RETURNING id, run_no, attempt, true AS begun, true AS last
 ), noted AS (

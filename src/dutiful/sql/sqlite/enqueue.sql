@@ -47,16 +47,19 @@ RETURNING job_id
 -- Many jobs whose duties, where they have any, are taken already. In the order given.
 UPDATE dutiful.ready_seq SET last_value = last_value + json_array_length(:rows);
 INSERT INTO dutiful.job (id, lane, ready_seq, run_at, enqueued_at, delivery, crashes_max,
-                         task, args_version, args, key, epoch)
+                         task, args_version, args, key, epoch, gates, gate_seq, admitted)
 SELECT json_extract(e.value, '$.id'), l.id,
        CASE WHEN coalesce(json_extract(e.value, '$.run_at'), 0) <= :now
-             AND json_extract(e.value, '$.delay') <= 0
+             AND json_extract(e.value, '$.delay') <= 0 AND json_extract(e.value, '$.gates') IS NULL
             THEN (SELECT last_value FROM dutiful.ready_seq) - json_array_length(:rows) + e.key + 1 END,
        coalesce(json_extract(e.value, '$.run_at'), :now + json_extract(e.value, '$.delay')), :now,
        json_extract(e.value, '$.delivery'), json_extract(e.value, '$.crashes_max'),
        json_extract(e.value, '$.task'), json_extract(e.value, '$.args_version'),
        CAST(json_extract(e.value, '$.args') AS blob), json_extract(e.value, '$.key'),
-       json_extract(e.value, '$.epoch')
+       json_extract(e.value, '$.epoch'), json_extract(e.value, '$.gates'),
+       CASE WHEN json_extract(e.value, '$.gates') IS NOT NULL THEN -1 END,
+       json_extract(e.value, '$.gates') IS NULL OR (coalesce(json_extract(e.value, '$.run_at'), 0) <= :now
+                                                    AND json_extract(e.value, '$.delay') <= 0)
   FROM json_each(:rows) AS e
  CROSS JOIN dutiful.lane AS l ON l.app = :app AND l.queue = json_extract(e.value, '$.queue')
             AND l.priority = json_extract(e.value, '$.priority')

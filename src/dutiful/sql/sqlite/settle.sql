@@ -5,13 +5,13 @@
 -- given up and was alive after all closes the doubt, by the last token; the reason says so, for no person did.
 INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
        worker, last_token, same_as, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
-       outcome, delivery, task, key, args, result, doubt, reason)
+       outcome, delivery, task, key, args, result, doubt, reason, gates)
 SELECT j.id, :now, j.lane, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker,
        json_extract(e.value, '$.token'), json_extract(e.value, '$.same_as'), j.run_no, j.attempt, j.epoch,
        j.args_version, j.crashes, j.crashes_max, 'done',
        coalesce(json_extract(e.value, '$.outcome'), 'performed'), j.delivery, j.task, j.key, j.args,
        CAST(json_extract(e.value, '$.result') AS blob), j.doubt,
-       CASE WHEN j.state = 'in_doubt' THEN 'reported' ELSE json_extract(e.value, '$.reason') END
+       CASE WHEN j.state = 'in_doubt' THEN 'reported' ELSE json_extract(e.value, '$.reason') END, j.gates
   FROM json_each(:rows) AS e
  CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
  WHERE json_extract(e.value, '$.token') =
@@ -26,7 +26,7 @@ RETURNING coalesce(token, last_token)
 
 -- name: return_jobs
 -- Ends runs that will be tried again: fail, snooze, release. "back" is the attempt given back,
--- "suspect" what is known of the job afterwards (null: as before). Never a started at_most_once body.
+-- "suspect" what is known of the job afterwards (null: as before). A failure keeps when it was due first. Never a started at_most_once body.
 UPDATE dutiful.ready_seq SET last_value = last_value + json_array_length(:rows);
 INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message, traceback)
 SELECT j.id, j.run_no, j.attempt - json_extract(e.value, '$.back'), :now, :worker,
@@ -39,8 +39,11 @@ SELECT j.id, j.run_no, j.attempt - json_extract(e.value, '$.back'), :now, :worke
 UPDATE dutiful.job AS j
    SET state = 'ready', last_token = j.token, token = NULL, worker = NULL,
        attempt = j.attempt - e.back, suspect = coalesce(e.suspect, j.suspect),
+       due_at = CASE WHEN e.delay IS NULL THEN j.due_at WHEN e.back = 0 THEN coalesce(j.due_at, j.run_at) END,
        run_at = CASE WHEN e.delay IS NULL THEN j.run_at ELSE :now + e.delay END,
-       ready_seq = CASE WHEN coalesce(e.delay, 0) <= 0 THEN e.seq END
+       ready_seq = CASE WHEN coalesce(e.delay, 0) <= 0 AND j.gates IS NULL THEN e.seq END,
+       gate_seq = CASE WHEN j.gates IS NOT NULL THEN -1 END,
+       admitted = j.gates IS NULL OR coalesce(e.delay, 0) <= 0
   FROM (SELECT json_extract(e.value, '$.id') AS id, json_extract(e.value, '$.token') AS token,
                json_extract(e.value, '$.delay') AS delay, json_extract(e.value, '$.back') AS back,
                json_extract(e.value, '$.suspect') AS suspect,
@@ -65,10 +68,10 @@ ON CONFLICT (job_id, run_no) DO UPDATE
        message = excluded.message, traceback = excluded.traceback;
 INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
        last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, reason, delivery,
-       task, key, args)
+       task, key, args, gates)
 SELECT j.id, j.lane, :now, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker,
        json_extract(e.value, '$.token'), j.run_no, j.attempt, j.epoch, j.args_version, j.crashes,
-       j.crashes_max, json_extract(e.value, '$.reason'), j.delivery, j.task, j.key, j.args
+       j.crashes_max, json_extract(e.value, '$.reason'), j.delivery, j.task, j.key, j.args, j.gates
   FROM json_each(:rows) AS e
  CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
  WHERE json_extract(e.value, '$.token') =
@@ -90,7 +93,8 @@ SELECT j.id, j.run_no, j.attempt - 1, :now, j.worker, json_extract(e.value, '$.k
    AND (NOT json_extract(e.value, '$.cut') OR j.started_at IS NOT NULL);
 UPDATE dutiful.job AS j
    SET state = 'in_doubt', last_token = j.token, token = NULL, worker = NULL, ready_seq = NULL,
-       doubt_at = :now, doubt = e.doubt
+       doubt_at = :now, doubt = e.doubt,
+       gate_seq = CASE WHEN j.gates IS NOT NULL THEN -1 END, admitted = j.gates IS NULL
   FROM (SELECT json_extract(e.value, '$.id') AS id, json_extract(e.value, '$.token') AS token,
                json_extract(e.value, '$.cut') AS cut, json_extract(e.value, '$.doubt') AS doubt
           FROM json_each(:rows) AS e) AS e

@@ -17,10 +17,10 @@ SELECT EXISTS (SELECT 1 FROM dutiful.ledger AS g
 -- run's (the fence) and the ledger row is still there (else the body rolled its work back).
 INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
        worker, last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
-       outcome, delivery, task, key, args, result)
+       outcome, delivery, task, key, args, result, gates)
 SELECT j.id, :now, j.lane, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
        j.run_no, j.attempt, j.epoch, j.args_version, j.crashes, j.crashes_max, 'done',
-       'performed', 'exactly_once', j.task, j.key, j.args, :result
+       'performed', 'exactly_once', j.task, j.key, j.args, :result, j.gates
   FROM dutiful.job AS j
  WHERE j.id = :id AND j.token = :token
    AND EXISTS (SELECT 1 FROM dutiful.ledger AS g
@@ -64,10 +64,11 @@ RETURNING token
 -- As finish_work, for a group: every job whose run still owns it and whose ledger row is there.
 INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,
        worker, last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, state,
-       outcome, delivery, task, key, args, result)
+       outcome, delivery, task, key, args, result, gates)
 SELECT j.id, :now, j.lane, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
        j.run_no, j.attempt, j.epoch, j.args_version, j.crashes, j.crashes_max, 'done',
-       'performed', 'exactly_once', j.task, j.key, j.args, CAST(json_extract(r.value, '$.result') AS blob)
+       'performed', 'exactly_once', j.task, j.key, j.args, CAST(json_extract(r.value, '$.result') AS blob),
+       j.gates
   FROM json_each(:rows) AS r
  CROSS JOIN dutiful.job AS j ON j.id = json_extract(r.value, '$.id')
  CROSS JOIN dutiful.ledger AS g ON g.app = :app AND g.task = json_extract(r.value, '$.task')

@@ -1,12 +1,15 @@
 -- name: beat
 -- Says that these workers (one process and its children) live. Demands that nobody marked them
--- gone: who gets no row must stop and register anew. Tells whether suspects wait.
+-- gone: who gets no row must stop and register anew. Tells whether suspects wait, whether lanes or limits are
+-- others than before, and whether a run was asked to stop.
 UPDATE dutiful.worker
    SET beat_at = :now, marks = coalesce(:marks, marks)
  WHERE id IN (SELECT e.value FROM json_each(:ids) AS e) AND gone_at IS NULL
 RETURNING id, EXISTS (SELECT 1 FROM dutiful.job AS j
                        WHERE j.suspect AND j.ready_seq IS NOT NULL AND j.state = 'ready'),
           (SELECT count(*) FROM dutiful.lane AS l WHERE l.app = dutiful_worker.app)
+          + (SELECT coalesce(sum(q.turn), 0) FROM dutiful.queue AS q WHERE q.app = dutiful_worker.app),
+          EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.cancel_at IS NOT NULL AND j.worker = dutiful_worker.id)
 
 -- name: mark_gone
 -- Ends a worker's row: it left by itself, or its living parent reports its death.
@@ -44,7 +47,8 @@ INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, m
 SELECT c.id, c.run_no, c.attempt, :now, c.worker, 'WorkerLost', c.doubt FROM temp.dutiful_cut AS c;
 UPDATE dutiful.job AS j
    SET state = 'in_doubt', last_token = j.token, token = NULL, worker = NULL, ready_seq = NULL,
-       doubt_at = :now, doubt = c.doubt
+       doubt_at = :now, doubt = c.doubt,
+       gate_seq = CASE WHEN j.gates IS NOT NULL THEN -1 END, admitted = j.gates IS NULL
   FROM temp.dutiful_cut AS c WHERE j.id = c.id
 RETURNING id, run_no
 
@@ -75,16 +79,17 @@ UPDATE dutiful.job AS j
    SET state = 'ready', last_token = j.token, token = NULL, worker = NULL,
        attempt = j.attempt - 1, suspect = j.suspect OR l.begun, crashes = j.crashes + l.charged,
        losses = j.losses + (l.alone AND NOT l.charged),
-       ready_seq = (SELECT last_value FROM dutiful.ready_seq) + l.place
-             - (SELECT count(*) FROM temp.dutiful_lost)
+       ready_seq = CASE WHEN j.gates IS NULL THEN (SELECT last_value FROM dutiful.ready_seq) + l.place
+             - (SELECT count(*) FROM temp.dutiful_lost) END,
+       gate_seq = CASE WHEN j.gates IS NOT NULL THEN -1 END
   FROM temp.dutiful_lost AS l
  WHERE j.id = l.id AND NOT l.last;
 INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
        last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, reason, delivery,
-       task, key, args)
+       task, key, args, gates)
 SELECT j.id, j.lane, :now, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
        j.run_no, j.attempt - 1, j.epoch, j.args_version, j.crashes + 1, j.crashes_max, 'poison',
-       j.delivery, j.task, j.key, j.args
+       j.delivery, j.task, j.key, j.args, j.gates
   FROM temp.dutiful_lost AS l CROSS JOIN dutiful.job AS j ON j.id = l.id
  WHERE l.last;
 DELETE FROM dutiful.job WHERE id IN (SELECT l.id FROM temp.dutiful_lost AS l WHERE l.last);

@@ -1,0 +1,80 @@
+"""Gates: find or make those of a job, let jobs come to them when they are due, grant starts, mend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..model.gates import Gate, granted
+from .plan import Call, Steps, as_json, operation, query
+
+COME_MAX = 1000
+"""So many jobs stand in line in one transaction."""
+GATES_MAX = 500
+"""So many gates are looked at in one transaction."""
+STARTS_MAX = 1000
+"""So many starts of one rate are granted at once."""
+
+Ids = dict[tuple[str, str], int]
+
+
+def known(app: str, gates: Iterable[Gate]) -> Steps[Ids]:
+    """The ids of gates by kind and key; those that are missing, or declared otherwise, are written."""
+    wanted = {(gate.kind, gate.key): gate for gate in gates}
+    rows = [wanted[name].row for name in sorted(wanted)]
+    found = {(row[0], row[1]): int(row[2]) for row in (yield Call("find_gates", _with(app, rows)))}
+    missing = [row for row in rows if (row["kind"], row["key"]) not in found]
+    if missing:
+        added = yield Call("add_gates", _with(app, missing))
+        found |= {(row[0], row[1]): int(row[2]) for row in added}
+    return found
+
+
+@operation
+def come(limit: int = COME_MAX) -> Steps[int]:
+    """Jobs with gates whose time has come stand in line at their gates; returns how many."""
+    return len((yield Call("come_to_gates", {"limit": limit}, alone=True)))
+
+
+@query
+def jams(after: int = 0, limit: int = GATES_MAX) -> Steps[list[int]]:
+    """Gates at which somebody waits though a place is free."""
+    return [int(row[0]) for row in (yield Call("find_jams", {"after": after, "limit": limit}, alone=True))]
+
+
+@operation
+def mend(gates: Sequence[int]) -> Steps[int]:
+    """Look at these gates again; returns how many jobs went through."""
+    rows = yield Call("mend_gates", {"gates": as_json(sorted(gates))}, alone=True)
+    return int(rows[0][0])
+
+
+@query
+def busy_rates(after: int = 0, limit: int = GATES_MAX) -> Steps[list[int]]:
+    """Rates for which starts wait, or were granted and were not seen to begin."""
+    rows = yield Call("busy_rates", {"after": after, "limit": limit}, alone=True)
+    return [int(row[0]) for row in rows]
+
+
+@operation
+def grant(gate: int) -> Steps[int]:
+    """Grant the starts that a rate allows now; returns how many. Nothing where somebody else is at it."""
+    rows = yield Call("lock_rate", {"gate": gate})
+    if not rows:
+        return 0
+    per, burst, level, level_at, now = rows[0]
+    begun, seen, open_ = [], [], 0
+    for seq, began_at, waits in (yield Call("granted_starts", {"gate": gate})):
+        if began_at is not None:
+            begun.append(int(began_at))
+            seen.append(int(seq))
+        elif waits:
+            open_ += 1
+        else:
+            seen.append(int(seq))
+    level, starts = granted(level, level_at, per, burst, begun, open_, now)
+    params = {"gate": gate, "seen": as_json(seen), "level": level, "at": now, "n": min(starts, STARTS_MAX)}
+    return len((yield Call("grant_starts", params)))
+
+
+def _with(app: str, rows: Sequence[object]) -> dict[str, object]:
+    return {"app": app, "rows": as_json(rows)}

@@ -1,0 +1,98 @@
+-- name: find_gates
+-- The gates that are there as they are declared: nothing is written, and nothing locked.
+SELECT g.kind, g.key, g.id
+  FROM jsonb_to_recordset(:rows::jsonb)
+       AS r(kind text, key text, slots integer, passes boolean, per bigint, burst integer)
+  JOIN dutiful.gate AS g ON g.app = :app AND g.kind = r.kind AND g.key = r.key
+   AND g.slots = r.slots AND g.passes = r.passes
+   AND g.per IS NOT DISTINCT FROM r.per AND g.burst IS NOT DISTINCT FROM r.burst
+
+-- name: add_gates
+-- Gates that are new, or declared otherwise than before, in the order of their keys, so that two producers
+-- cannot deadlock. A new bucket is full.
+INSERT INTO dutiful.gate AS g (app, kind, key, slots, passes, per, burst, level, level_at)
+SELECT :app, r.kind, r.key, r.slots, r.passes, r.per, r.burst, r.burst,
+       CASE WHEN r.kind = 'rate' THEN :now END
+  FROM jsonb_to_recordset(:rows::jsonb)
+       AS r(kind text, key text, slots integer, passes boolean, per bigint, burst integer)
+ ORDER BY r.kind, r.key
+ON CONFLICT (app, kind, key) DO UPDATE
+   SET slots = excluded.slots, passes = excluded.passes, per = excluded.per, burst = excluded.burst
+RETURNING g.kind, g.key, g.id
+
+-- name: come_to_gates
+-- Jobs with gates whose time has come stand in line now: they are let through when this commits.
+WITH due AS (
+    SELECT j.id FROM dutiful.job AS j
+     WHERE j.gate IS NOT NULL AND j.gate_seq IS NULL AND j.state = 'ready' AND j.run_at <= :now
+     ORDER BY j.run_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE dutiful.job AS j SET gate_seq = -nextval('dutiful.gate_seq'), admitted = true
+  FROM due WHERE j.id = due.id
+RETURNING j.id::text
+
+-- name: find_jams
+-- Gates behind :after at which somebody waits though a place is free: a transaction with a snapshot of its own left,
+-- or a job that was locked when its turn came. One probe for each gate at which somebody stands.
+WITH RECURSIVE busy(gate) AS (
+    SELECT min(p.gate) FROM dutiful.place AS p WHERE p.gate > :after
+    UNION ALL
+    SELECT (SELECT min(p.gate) FROM dutiful.place AS p WHERE p.gate > b.gate) FROM busy AS b WHERE b.gate IS NOT NULL
+)
+SELECT DISTINCT g.id FROM busy AS b JOIN dutiful.gate AS g ON g.id = b.gate
+ CROSS JOIN LATERAL (SELECT p.job_id FROM dutiful.place AS p WHERE p.gate = g.id AND p.seq > g.low
+                      ORDER BY p.seq LIMIT g.slots) AS p
+  JOIN dutiful.job AS j ON j.id = p.job_id
+ WHERE j.gate = g.id AND j.gate_seq > 0 AND j.state = 'ready'
+ ORDER BY g.id LIMIT :limit
+
+-- name: mend_gates
+-- Looks at these gates again; how many jobs went through.
+SELECT dutiful.pass_gates(NULL, NULL, ARRAY(SELECT e.value::bigint FROM jsonb_array_elements_text(:gates::jsonb) AS e(value)))
+
+-- name: busy_rates
+-- Rates behind :after for which starts wait, one probe each, with what their buckets are.
+WITH RECURSIVE busy(gate) AS (
+    SELECT min(p.gate) FROM dutiful.place AS p WHERE p.rate AND p.gate > :after
+    UNION ALL
+    SELECT (SELECT min(p.gate) FROM dutiful.place AS p WHERE p.rate AND p.gate > b.gate)
+      FROM busy AS b WHERE b.gate IS NOT NULL
+)
+SELECT b.gate FROM busy AS b WHERE b.gate IS NOT NULL LIMIT :limit
+
+-- name: lock_rate
+-- A rate's bucket, for whoever grants starts now; no row while somebody else does.
+SELECT g.per, g.burst, g.level, g.level_at, :now FROM dutiful.gate AS g
+ WHERE g.id = :gate AND g.kind = 'rate' FOR NO KEY UPDATE SKIP LOCKED
+
+-- name: granted_starts
+-- What became of the starts that this rate has granted: when each began (null: not yet), and whether its job can
+-- still begin. One that was claimed, whatever happened then, has begun.
+SELECT p.seq,
+       CASE WHEN coalesce(j.claimed_at, h.claimed_at, d.claimed_at) >= p.granted
+            THEN coalesce(j.claimed_at, h.claimed_at, d.claimed_at) END,
+       j.id IS NOT NULL AND j.state = 'ready' AND j.ready_seq IS NOT NULL
+  FROM dutiful.place AS p
+  LEFT JOIN dutiful.job AS j ON j.id = p.job_id
+  LEFT JOIN LATERAL (SELECT h.claimed_at FROM dutiful.history AS h WHERE j.id IS NULL AND h.id = p.job_id
+                      ORDER BY h.finished_at DESC LIMIT 1) AS h ON true
+  LEFT JOIN dutiful.dead AS d ON j.id IS NULL AND d.id = p.job_id
+ WHERE p.gate = :gate AND p.rate AND p.granted IS NOT NULL
+
+-- name: grant_starts
+-- Lets the next :n through, forgets the starts that were seen, and keeps what is in the bucket.
+WITH seen AS (
+    DELETE FROM dutiful.place AS p
+     WHERE p.gate = :gate AND p.seq IN (SELECT e.value::bigint FROM jsonb_array_elements_text(:seen::jsonb) AS e(value))
+), kept AS (
+    UPDATE dutiful.gate SET level = :level, level_at = greatest(level_at, :at::bigint) WHERE id = :gate
+), next AS (
+    SELECT p.seq, j.id FROM dutiful.place AS p JOIN dutiful.job AS j ON j.id = p.job_id
+     WHERE p.gate = :gate AND p.rate AND p.granted IS NULL AND j.gate = :gate AND j.gate_seq = p.seq AND j.state = 'ready'
+     ORDER BY p.seq LIMIT :n FOR NO KEY UPDATE OF j SKIP LOCKED
+), noted AS (
+    UPDATE dutiful.place AS p SET granted = :now FROM next AS n WHERE p.gate = :gate AND p.seq = n.seq
+)
+UPDATE dutiful.job AS j SET gate = NULL, gate_seq = NULL, admitted = true, ready_seq = nextval('dutiful.ready_seq')
+  FROM next AS n WHERE j.id = n.id
+RETURNING j.id::text

@@ -1,0 +1,23 @@
+-- name: verify_gates
+-- I13: who runs holds a place at each of its gates (a rate's is given back); no lock has more running than it
+-- has places, and in an order nobody runs while one before it is not closed.
+WITH live AS (
+    SELECT j.id, j.lane, j.gates FROM dutiful.job AS j
+     WHERE j.state = 'running' AND j.gates IS NOT NULL AND j.id < :before ORDER BY j.id DESC LIMIT :window
+), held AS (
+    SELECT j.id, j.lane, g.id AS gate, g.kind, g.key, g.slots, p.seq
+      FROM live AS j CROSS JOIN LATERAL unnest(j.gates) AS e(id) JOIN dutiful.gate AS g ON g.id = e.id AND g.kind <> 'rate'
+      LEFT JOIN dutiful.place AS p ON p.job_id = j.id AND p.gate = g.id
+), wrong AS (
+    SELECT h.id, h.lane, h.kind, h.key,
+           CASE WHEN h.seq IS NULL THEN 'it runs, and holds no place'
+                WHEN h.kind = 'order' AND EXISTS (SELECT 1 FROM dutiful.place AS q
+                      WHERE q.gate = h.gate AND q.seq < h.seq) THEN 'it runs before one that came earlier'
+                WHEN (SELECT count(*) FROM held AS o WHERE o.gate = h.gate) > h.slots
+                THEN 'more run than there are places' END AS problem
+      FROM held AS h
+)
+SELECT count(*) OVER (), CAST(w.id AS text), 'job', w.problem, w.kind || ' ' || w.key
+  FROM wrong AS w LEFT JOIN dutiful.lane AS l ON l.id = w.lane
+ WHERE w.problem IS NOT NULL AND (CAST(:app AS text) IS NULL OR l.app = :app)
+ LIMIT :rows
