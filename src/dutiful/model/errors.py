@@ -8,6 +8,7 @@
     │   ├── InvalidTemplate         once="…{…}" does not fit the arguments
     │   ├── InvalidDuration         "5 parsecs"
     │   ├── NotBuilt                a declared thing that this version does not have yet
+    │   ├── InvalidSchedule         a schedule's expression, zone or policy
     │   └── AppNotFound             MODULE:APP does not lead to an App
     ├── EnqueueError                an enqueue was refused; nothing was stored  DE2xx
     │   ├── WrongArgument           an argument does not fit its annotation
@@ -47,17 +48,26 @@
     │   ├── EffectChanged           an open effect was called with another request
     │   ├── InvalidEffect           what run.effect() was given cannot work
     │   ├── ResultNotKept           an effect was done, its result cannot be stored
-    │   └── Unsure                  a lookup cannot tell
+    │   ├── Unsure                  a lookup cannot tell
+    │   ├── JobCancelled            somebody asked the job to stop
+    │   └── Conflict                the row is not as it was read
     ├── StateError                  a person's verb was refused; nothing changed DE5xx
     │   ├── JobNotFound
     │   ├── WrongState              the job is not in a state that allows the verb
     │   ├── DutyTaken               another job holds the duty now
     │   ├── NotProven               nothing shows that the old run is dead
-    │   └── DoubtRefused            a doubt is not closed in this way
-    └── OnceError                   a key of dutiful.once, or its block         DE6xx
-        ├── RequestChanged          the key is known with another request
-        ├── TurnBroken              the block ended the transaction
-        └── TurnOver                a result that is too late, or not the first caller's
+    │   ├── ScheduleRefused         a schedule is not there, or not as the verb wants it
+    │   ├── DoubtRefused            a doubt is not closed in this way
+    │   ├── QueueNotFound
+    │   └── LockNotHeld             nobody holds the lock
+    ├── OnceError                   a key of dutiful.once, or its block         DE6xx
+    │   ├── RequestChanged          the key is known with another request
+    │   ├── TurnBroken              the block ended the transaction
+    │   └── TurnOver                a result that is too late, or not the first caller's
+    └── LockError                   a lock by name                              DE7xx
+        ├── LockBusy                it was not free in time
+        ├── LockLost                its lease was not renewed, or it was broken
+        └── SlotsDiffer             it is in use with another number of slots
 
 ``code`` names an error for good (``dutiful explain DE201``); ``hint`` says what to type.
 """
@@ -66,7 +76,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .declaration_errors import (
+    AppNotFound,
+    DeclarationError,
+    InvalidDuration,
+    InvalidSchedule,
+    InvalidTask,
+    InvalidTemplate,
+    NotBuilt,
+)
 from .error_root import DutifulError
+from .lock_errors import Conflict, LockBusy, LockError, LockLost, LockNotHeld, SlotsDiffer
 from .once_errors import OnceError, RequestChanged, TurnBroken, TurnOver
 from .run_errors import (
     DoubtRefused,
@@ -77,13 +97,16 @@ from .run_errors import (
     EffectUnknown,
     InsideTransaction,
     InvalidEffect,
+    JobCancelled,
     JobFailed,
     JobNotFound,
     LeaseLost,
     NotProven,
+    QueueNotFound,
     ResultNotKept,
     ResultNotReady,
     RunError,
+    ScheduleRefused,
     StateError,
     TimedOut,
     Unsure,
@@ -96,10 +119,11 @@ from .run_errors import (
 __all__ = [
     "AppNotFound",
     "CommitUnknown",
+    "Conflict",
     "DeclarationError",
+    "DoubtRefused",
     "DriverMissing",
     "DutifulError",
-    "DoubtRefused",
     "DutyTaken",
     "EffectChanged",
     "EffectNotSent",
@@ -110,27 +134,36 @@ __all__ = [
     "InvalidDuration",
     "InvalidEffect",
     "InvalidOption",
+    "InvalidSchedule",
     "InvalidTask",
     "InvalidTemplate",
     "InvalidUrl",
+    "JobCancelled",
     "JobFailed",
     "JobNotFound",
     "KeyReused",
     "LeaseLost",
     "LedgerMissing",
+    "LockBusy",
+    "LockError",
+    "LockLost",
+    "LockNotHeld",
     "NetworkFileSystem",
     "NotBuilt",
     "NotInTransaction",
     "NotProven",
     "OnceError",
     "PayloadTooLarge",
-    "ResultNotKept",
+    "QueueNotFound",
     "RequestChanged",
+    "ResultNotKept",
     "ResultNotReady",
     "RunError",
+    "ScheduleRefused",
     "SchemaMissing",
     "SchemaTooNew",
     "SchemaTooOld",
+    "SlotsDiffer",
     "StateError",
     "StoreBusy",
     "StoreError",
@@ -142,8 +175,8 @@ __all__ = [
     "TurnOver",
     "TwoSqliteBuilds",
     "UnknownTask",
-    "Unsure",
     "UnsupportedConnection",
+    "Unsure",
     "UsedAfterFork",
     "WorkNotFinished",
     "WorkRolledBack",
@@ -152,47 +185,6 @@ __all__ = [
     "WrongState",
     "all_errors",
 ]
-
-# ── declarations ────────────────────────────────────────────────────────────────────────────
-
-
-class DeclarationError(DutifulError):
-    """Something declared in the program cannot work. Raised at import, before any job exists."""
-
-    code = "DE100"
-
-
-class InvalidTask(DeclarationError):
-    """A task's declaration contradicts itself or its function."""
-
-    code = "DE101"
-
-
-class InvalidTemplate(DeclarationError):
-    """A key template names something that the task's arguments do not have."""
-
-    code = "DE102"
-    hint = 'A template names arguments of the task: once="receipt:{order_id}" or "{order.id}".'
-
-
-class InvalidDuration(DeclarationError):
-    """A duration is neither a timedelta, nor a number of seconds, nor text like "5m"."""
-
-    code = "DE103"
-    hint = 'Write a timedelta, seconds, or a number with a unit: "250ms", "30s", "5m", "6h", "7d".'
-
-
-class NotBuilt(DeclarationError):
-    """The declaration is understood, but this version cannot keep it yet, so it refuses it."""
-
-    code = "DE104"
-
-
-class AppNotFound(DeclarationError):
-    """The place given as MODULE:APP does not lead to an App."""
-
-    code = "DE105"
-
 
 # ── enqueue ─────────────────────────────────────────────────────────────────────────────────
 

@@ -135,6 +135,17 @@ class Unsure(RunError):
         super().__init__(message, hint=hint)
 
 
+class JobCancelled(RunError):
+    """Somebody asked the job to stop, and ``run.check()`` says so. Let it go through: it is cancelled."""
+
+    code = "DE460"
+    hint = "Leave it uncaught, after cleaning up; what an exactly_once body wrote is taken back."
+
+    def __init__(self, *, job_id: str, run_no: int) -> None:
+        self.job_id, self.run_no = job_id, run_no
+        super().__init__(f"run {run_no} of job {job_id} was asked to stop")
+
+
 # ── people's verbs ──────────────────────────────────────────────────────────────────────────
 
 
@@ -192,3 +203,17 @@ class DoubtRefused(StateError):
     """A doubt is not closed in this way. Nothing changed."""
 
     code = "DE505"
+
+
+class ScheduleRefused(StateError):
+    """A schedule, or its occurrence, is not there or not as the verb wants it. Nothing changed."""
+
+    code = "DE506"
+    hint = "What there is: dutiful schedule list; dutiful schedule show NAME"
+
+
+class QueueNotFound(StateError):
+    """The app has no queue of this name."""
+
+    code = "DE560"
+    hint = "They are listed by: dutiful queue list"

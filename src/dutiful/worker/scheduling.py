@@ -1,0 +1,128 @@
+"""The part of a worker that makes what schedules ask for. Every worker does; none leads.
+
+It asks for the app's schedules every few seconds, sleeps until the next is due by the database's clock, and
+makes it; who comes second finds it made. Its thread is its own, so that no other chore makes a schedule late.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from ..app import events
+from ..app.events import emit
+from ..model.errors import DutifulError, StoreError
+from ..operations import schedules
+from ..operations.schedules import Fired, Stored
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+logger = logging.getLogger("dutiful.worker")
+
+LOOK_S = 5.0
+"""How often an idle worker looks for what people and deploys did to the schedules."""
+LOOK_WITHOUT_S = 60.0
+"""The same, where this code declares none: only to see that others' are gone."""
+PRUNE_S = 3600.0
+KEEP_US = 90 * 86_400_000_000
+"""How long the ledger of occurrences is kept."""
+RETRY_S = 1.0
+
+
+class Scheduling:
+    """Keeps the schedules of one app going, from one thread."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._app = worker.app.name
+        self._declared = {one.name: one for one in worker.app.declared_schedules()}
+        self._declared_as = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="dutiful-schedules", daemon=True)
+        self._prune_at = time.monotonic() + PRUNE_S * random.random()
+
+    def start(self) -> None:
+        """Begin. The worker has an id by now."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the pass that is under way."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join(5.0)
+
+    def _work(self) -> None:
+        pause = 0.0
+        while not self._stop.wait(pause):
+            try:
+                pause = self.turn()
+            except DutifulError as error:
+                emit(logger, logging.WARNING, events.CHORE_FAILED, chore="schedules", error=str(error))
+                pause = RETRY_S if isinstance(error, StoreError) else LOOK_S
+            except Exception:
+                logger.exception("chore_failed chore='schedules'")
+                pause = LOOK_S
+
+    def turn(self) -> float:
+        """One look, and what follows from it; returns for how many seconds there is nothing to do."""
+        engine, worker = self._worker.engine, self._worker.id
+        if self._declared and self._declared_as != worker:  # also after it was held for dead
+            self._say(engine.run(schedules.declare(self._app, worker, list(self._declared.values()))))
+            self._declared_as = worker
+        found: list[Stored] = engine.run(schedules.look(self._app))
+        again = False
+        for stored in found:
+            again = self._see_to(stored) or again
+        if time.monotonic() >= self._prune_at:
+            self._prune_at = time.monotonic() + PRUNE_S
+            engine.run(schedules.prune(self._app, KEEP_US))
+        if again:
+            return 0.0
+        look = LOOK_S if self._declared else LOOK_WITHOUT_S
+        return min([look * random.uniform(0.8, 1.0), *(self._in(stored) for stored in found)])
+
+    def _in(self, stored: Stored) -> float:
+        """When it is due, in seconds; what others' code alone declares is not ours to make."""
+        ours = self._declared.get(stored.name)
+        if ours is None or stored.next_at_us is None or stored.spec_text != ours.spec.text:
+            return LOOK_WITHOUT_S
+        until = stored.next_at_us if stored.next_at_us > stored.now_us else self._after(stored)
+        return max(0.001, (until - stored.now_us) / 1e6)
+
+    def _after(self, stored: Stored) -> int:
+        """It was due in this look and is made by now: the one after it."""
+        following = self._declared[stored.name].spec.next(stored.now_us)
+        return stored.now_us + round(LOOK_S * 1e6) if following is None else following
+
+    def _see_to(self, stored: Stored) -> bool:
+        """Whether there is more to do at once."""
+        engine, ours = self._worker.engine, self._declared.get(stored.name)
+        if ours is None:
+            lost = not stored.live and stored.gone_at_us is None
+            if lost and engine.run(schedules.end(self._app, stored.name)):
+                emit(logger, logging.WARNING, events.SCHEDULE_GONE, schedule=stored.name, task=stored.task)
+            return False
+        if stored.spec_text != ours.spec.text or stored.gone_at_us is not None:
+            if stored.current and stored.gone_at_us is None:
+                return False  # a newer deploy's, or one that is being replaced
+            self._say(engine.run(schedules.adopt(self._app, ours)))
+            return True
+        if not stored.due:
+            return False
+        fired = engine.run(schedules.fire(self._app, ours))
+        self._say(fired)
+        return fired.more
+
+    def _say(self, fired: Fired) -> None:
+        for queue in fired.queues:
+            self._worker.engine.wake(queue)
+        for name, at_us, job_id in fired.made:
+            emit(logger, logging.INFO, events.SCHEDULE_FIRED, schedule=name, at=at_us, job_id=job_id)
+        if fired.skipped or fired.waiting:
+            emit(
+                logger, logging.WARNING, events.SCHEDULE_MISSED, skipped=fired.skipped, waiting=fired.waiting
+            )
