@@ -14,8 +14,8 @@ import pytest
 
 from devtools.servers import PostgresConnection
 
-EMPTIED = "job, dead, history, duty, failure, worker, audit, lane, queue, chore, ledger, effect, checked, gate, place"
-EMPTIED += ", schedule, declared, occurrence"
+EMPTIED = "job, dead, history, duty, failure, worker, audit, lane, queue, chore, ledger, effect, checked, gate"
+EMPTIED += ", place, schedule, declared, occurrence"
 
 
 @pytest.fixture(scope="session")

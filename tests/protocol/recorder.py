@@ -37,7 +37,7 @@ CARRIED_OUT_BY: dict[str, set[str]] = {
     "one": {"enqueue"},
     "many": {"enqueue"},
     "load": {"enqueue"},
-    **dict.fromkeys(("declare", "adopt", "fire", "run"), {"enqueue"}),  # schedules
+    **{name: {"enqueue"} for name in ("declare", "adopt", "fire", "run")},  # schedules
     "lapse": LAPSES,
     "report_dead": LAPSES,
     "leave": LAPSES,
