@@ -16,6 +16,7 @@ from dutiful.model.effects import EffectRow, Terms
 from dutiful.model.gates import Gate
 from dutiful.model.ids import make_id
 from dutiful.model.jobs import Ending, Failure, Lane, Lease, NewJob, NewWorker
+from dutiful.model.locks import LockAsk
 from dutiful.model.schedules import Missed, Spec, occurrence_key
 from dutiful.operations import (
     audit,
@@ -28,6 +29,7 @@ from dutiful.operations import (
     health,
     lanes,
     ledger,
+    locks,
     people,
     queues,
     retention,
@@ -69,6 +71,10 @@ def declared(name: str, every_s: int = 1, missed: Missed = "run_all") -> schedul
     """A schedule as a program has it."""
     spec = Spec("t", every_us=every_s * 1_000_000, missed=missed, grace_us=0)
     return schedules.Declared(name, spec, lambda at: job(key=occurrence_key(name, at)))
+
+
+def lock_ask(token: str, name: str = "l") -> LockAsk:
+    return LockAsk(APP, name, token, 1, 30_000_000, "me", True)
 
 
 @dataclass
@@ -116,6 +122,8 @@ class World:
         last = [job(key="keyed"), job(), job(delay_us=10**12)]
         run(enqueue.many(APP, last))
         self.keyed, self.ready = last[0].id, last[1].id
+        run(locks.ask(lock_ask("held")))
+        run(locks.ask(lock_ask("waits")))
         self._doubts()
         names = ["dead", "lost", "cancelled", *(f"k{n}" for n in range(6)), *(f"d{n}" for n in range(4))]
         run(enqueue.many(APP, [gated(name) for name in names]))  # each waits behind one of those above
@@ -259,6 +267,13 @@ EXAMPLES: dict[str, Example] = {
     "health.readings": lambda w: health.readings(),
     "health.workforce": lambda w: health.workforce(APP),
     "health.now": lambda w: health.now(),
+    "locks.ask": lambda w: locks.ask(lock_ask("new", name="other")),
+    "locks.ask of one who waits": lambda w: locks.ask(lock_ask("new")),
+    "locks.break_lock": lambda w: locks.break_lock(APP, "l", actor="ann", reason="hung"),
+    "locks.listed": lambda w: locks.listed(APP),
+    "locks.release": lambda w: locks.release("held"),
+    "locks.renew": lambda w: locks.renew(["held", "waits"]),
+    "locks.turns": lambda w: locks.turns(["waits"]),
     "inspect.job": lambda w: looks.job(APP, w.dead),
     "inspect.failures": lambda w: looks.failures(w.dead),
     "inspect.jobs": lambda w: looks.jobs(APP),
@@ -271,7 +286,7 @@ EXAMPLES: dict[str, Example] = {
     "ledger.make": lambda w: ledger.make(PARTS[w.engine.name]),
     "people.retry": lambda w: people.retry(APP, w.dead, actor="ann", reason="mended", args_hash="h"),
     "people.retry of a cancelled job": lambda w: people.retry(APP, w.cancelled, actor="ann", args_hash="h"),
-    "people.cancel of a run": lambda w: people.cancel(APP, w.lost, actor="ann", reason="no need"),
+    "people.call_off": lambda w: people.call_off(APP, w.lost, actor="ann", reason="no need"),
     "people.cancel": lambda w: people.cancel(APP, w.keyed, actor="ann", reason="no need"),
     "queues.pause": lambda w: queues.pause(APP, "q", actor="ann", reason="work on it", span_us=10**9),
     "queues.resume": lambda w: queues.resume(APP, "q", actor="ann"),

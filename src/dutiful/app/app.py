@@ -46,7 +46,7 @@ class App(Schedules, Locks):
     ``url``: ``"sqlite:///jobs.db"`` or ``"postgresql://user@host/database"``; no connection is made
     before it is needed. ``databases`` are others in which exactly_once tasks may do their work, by
     name: their ledger is there (dutiful migrate --ledger URL). ``keep`` is how long finished jobs stay
-    in the history; ``release`` names the deployed version, for people; ``locks`` keeps :meth:`lock` elsewhere.
+    in the history; ``release`` names the deployed version, for people; ``locks`` keeps those of :meth:`lock`.
     Raises InvalidTask, InvalidUrl, DriverMissing.
     """
 

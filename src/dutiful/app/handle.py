@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from ..model.durations import Duration, microseconds
 from ..model.errors import JobFailed, JobNotFound, ResultNotReady
 from ..model.payload import decode_result
-from ..operations import inspect
+from ..operations import inspect, people
 from ..operations.inspect import FailureView, JobView
 
 if TYPE_CHECKING:
@@ -75,6 +75,17 @@ class Handle(Generic[R]):
                 raise self._not_ready(job, timeout)
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, POLL_LONGEST_S)
+
+    def cancel(self, reason: str = "", *, actor: str = "") -> JobView:
+        """Cancel the job: at once if nobody has begun it, else its run is asked to stop (``run.cancelled``).
+
+        Audited. Returns the job as it is then. Raises JobNotFound, WrongState (it is over).
+        """
+        return self._app.engine.run(people.call_off(self._app.name, self.id, actor=actor, reason=reason))
+
+    async def acancel(self, reason: str = "", *, actor: str = "") -> JobView:
+        """:meth:`cancel` for an event loop."""
+        return await self._app.engine.arun(people.call_off(self._app.name, self.id, actor=actor, reason=reason))
 
     def _ended(self, job: JobView, failures: list[FailureView]) -> R:
         if job.state == "done" and job.outcome == "performed":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ..model.durations import Duration
 from ..model.effects import EffectStop
-from ..model.errors import EffectChanged, LeaseLost, WrongDelivery
+from ..model.errors import EffectChanged, JobCancelled, LeaseLost, WrongDelivery
 from ..model.keys import effect_key
 from .effects import Asked, EffectMeans, acarry, carry, checked, flow_of
 
@@ -37,7 +37,7 @@ class Run:
 
     given: ClassVar[Run]
 
-    __slots__ = ("_effects", "_means", "_over", "_stop", "attempt", "duty_key", "job_id", "run_no", "task")
+    __slots__ = ("_cancelled", "_effects", "_means", "_over", "_stop", "attempt", "duty_key", "job_id", "run_no", "task")
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class Run:
         self.duty_key = duty_key
         """The business key by ``once=``, None where the task declares none."""
         self._over = False
+        self._cancelled = False
         self._means = means
         self._effects = effects
         self._stop: EffectStop | EffectChanged | None = None
@@ -136,7 +137,8 @@ class Run:
         margin: Duration | None,
         quiet: Duration | None,
     ) -> Asked:
-        self.check()
+        if self._over:  # a call that undoes something is made even when the job is to stop
+            raise LeaseLost(job_id=self.job_id, run_no=self.run_no)
         terms = checked(self._effects, name, do, request, remembered, lookup, margin, quiet)
         return Asked(
             task=self.task,
@@ -174,10 +176,20 @@ class Run:
         """Whether this run has lost its job (time-out, lapse): what it still does is for nothing."""
         return self._over
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody asked the job to stop: raise, and it is cancelled; return, and it is done.
+
+        Learnt with the heartbeat. (In a child process it stays false: that is killed after the grace.)
+        """
+        return self._cancelled
+
     def check(self) -> None:
-        """Raise LeaseLost if the run is over; for long loops, between two steps."""
+        """For long loops: raise LeaseLost if the run is over, JobCancelled if it was asked to stop."""
         if self._over:
             raise LeaseLost(job_id=self.job_id, run_no=self.run_no)
+        if self._cancelled:
+            raise JobCancelled(job_id=self.job_id, run_no=self.run_no)
 
     def __repr__(self) -> str:
         return f"<Run {self.run_no} of job {self.job_id} ({self.task}), attempt {self.attempt}>"

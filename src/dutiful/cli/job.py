@@ -126,10 +126,13 @@ def why_(session: Session, job_id: str) -> None:
 @click.option("--reason", default="", help="Why, for the audit.")
 @pass_session
 def cancel(session: Session, job_id: str, reason: str) -> None:
-    """Cancel a job that nobody has begun; its duty is free again."""
+    """Cancel a job; one that runs is asked to stop, and killed after a grace where that is possible."""
     with reach(session) as store:
-        job = store.run(people.cancel(store.name, job_id, actor=session.who, reason=reason))
-        _changed(session, "cancel", job.id, job.state)
+        job = store.run(people.call_off(store.name, job_id, actor=session.who, reason=reason))
+        if job.state == "running" and not session.json:
+            session.printer.put(f"{job.id} is running, and is asked to stop: dutiful job show {job.id}")
+        else:
+            _changed(session, "cancel", job.id, job.state)
 
 
 @job_command.command("retry")

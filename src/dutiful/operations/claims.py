@@ -88,5 +88,5 @@ def sequence_value() -> Steps[int]:
 def _lease(row: Row) -> Lease:
     return Lease(
         row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10], row[11], row[12],
-        row[13], row[14], row[15], row[16],
+        row[13], row[14], row[15], row[16], row[17], row[18], row[19],
     )  # fmt: skip

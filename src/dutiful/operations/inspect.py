@@ -46,6 +46,9 @@ class JobView:
     doubt_at_us: int | None
     doubt: str | None
     """What is, or was, not known of it."""
+    cancel_at_us: int | None
+    """When somebody asked its run to stop."""
+    deadline_us: int | None
     now_us: int
 
 
@@ -98,6 +101,13 @@ class QueueView:
     oldest_us: int | None
     target_us: int | None
     now_us: int
+    slots: int | None = None
+    """How many of its jobs may run at a time, on all workers together."""
+    taken: int = 0
+    paused_at_us: int | None = None
+    paused_until_us: int | None = None
+    paused_by: str | None = None
+    pause_reason: str | None = None
 
 
 def find(app: str, job_id: str) -> Steps[JobView]:

@@ -71,6 +71,22 @@ def cancel(app: str, job_id: str, *, actor: str, reason: str = "") -> Steps[JobV
     return (yield from find(app, job_id))
 
 
+@operation
+def call_off(app: str, job_id: str, *, actor: str, reason: str = "") -> Steps[JobView]:
+    """Cancel a job that nobody has begun, or ask the run of one to stop: it is running still then.
+
+    Its worker sees to it within a beat, and what became of it is its next ending. The request stays with the
+    job: if its worker dies, the next claim cancels it. Raises JobNotFound, WrongState.
+    """
+    job = yield from find(app, job_id)
+    if job.state != "running":
+        return (yield from cancel(app, job_id, actor=actor, reason=reason).begin())
+    if not (yield Call("request_cancel", {"id": job.id})):
+        raise WrongState("cancel", job.id, "not as it was seen a moment ago", "ready or running")
+    yield note("cancel", app, actor, job.id, "running", "asked to stop", reason)
+    return (yield from find(app, job.id))
+
+
 def _demand(verb: str, job: JobView) -> None:
     transition = VERBS[verb]
     if not transition.allows(job.state, job.outcome):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..model.jobs import Ending, Failure
+from . import enqueue
 from .plan import Call, Steps, as_json, operation, query
 
 OUTCOME = {"complete": "performed", "duplicate": "duplicate"}
@@ -26,6 +27,8 @@ def settle(endings: Sequence[Ending], worker: int) -> Steps[list[Ending]]:
         ("complete_jobs", [end for end in endings if end.verb in OUTCOME]),
         ("bury_jobs", [end for end in endings if end.verb == "bury"]),
         ("doubt_jobs", [end for end in endings if end.verb == "doubt"] + [e for e in returned if e.started]),
+        ("close_jobs", [end for end in endings if end.verb in ("skip", "abort")]),
+        ("expire_jobs", [end for end in endings if end.verb == "expire"]),
         ("return_jobs", returned),
     ]
     batches = [(name, ends) for name, ends in batches if ends]
@@ -38,7 +41,12 @@ def settle(endings: Sequence[Ending], worker: int) -> Steps[list[Ending]]:
         params: dict[str, object] = {"rows": _rows(name, ends)}
         if name == "return_jobs":
             params["worker"] = worker
-        over |= {row[0] for row in (yield Call(name, params, alone=len(batches) == 1))}
+        whole = len(batches) == 1 and not any(end.follow for end in ends)
+        done = {row[0] for row in (yield Call(name, params, alone=whole))}
+        over |= done
+        for end in ends:  # what takes the place of a job that is skipped comes with it, or not at all
+            if end.follow is not None and end.token in done:
+                yield from enqueue.many(end.app, [end.follow]).begin()
     return [end for end in endings if end.token not in over]
 
 
@@ -73,7 +81,10 @@ def who_holds(endings: Sequence[Ending]) -> Steps[dict[str, str]]:
 def _rows(name: str, endings: Sequence[Ending]) -> str:
     if name == "complete_jobs":
         return as_json([_completed(end) for end in endings])
-    row = {"return_jobs": _returned, "bury_jobs": _buried, "doubt_jobs": _doubted}[name]
+    if name == "close_jobs":
+        return as_json([_closed(end) for end in endings])
+    rows = {"return_jobs": _returned, "bury_jobs": _buried, "expire_jobs": _buried, "doubt_jobs": _doubted}
+    row = rows[name]
     return as_json([row(end) for end in endings])
 
 
@@ -85,6 +96,18 @@ def _completed(end: Ending) -> dict[str, object]:
     if end.reason:  # where the work is, if not in this database: what verify goes by
         row["reason"] = end.reason
     return row
+
+
+def _closed(end: Ending) -> dict[str, object]:
+    skipped = end.verb == "skip"
+    return {
+        "id": end.job_id,
+        "token": end.token,
+        "state": "done" if skipped else "cancelled",
+        "outcome": "skipped" if skipped else None,
+        "back": 0 if end.begun else 1,
+        "reason": end.reason,
+    }
 
 
 def _returned(end: Ending) -> dict[str, object]:

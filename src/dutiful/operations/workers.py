@@ -28,8 +28,16 @@ def beat(ids: Sequence[int], marks: str | None = None) -> Steps[Beat]:
     return Beat(
         frozenset(row[0] for row in rows),
         any(row[1] for row in rows),
-        max((row[2] for row in rows), default=0),
+        max((int(row[2]) for row in rows), default=0),
+        any(row[3] for row in rows),
     )
+
+
+@query
+def asked_to_cancel(ids: Sequence[int]) -> Steps[list[tuple[str, str]]]:
+    """Runs of these workers that somebody asked to stop: (job id, token)."""
+    rows = yield Call("asked_to_cancel", {"ids": as_json(list(ids))}, alone=True)
+    return [(row[0], row[1]) for row in rows]
 
 
 @operation

@@ -16,13 +16,17 @@ from ..model.jobs import Ending, Lane, NewWorker
 from ..model.queues import parse_queues
 from ..operations import claims, lanes, settle, workers
 from ..worker.run import acarry_out, carry_out, run_of
+from ..worker.unwanted import unwanted
 
 LEASE_US = 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one run ended: ``verb`` is complete, fail, bury or snooze; ``kind`` and ``message`` say why."""
+    """How one run ended: ``verb`` is complete, fail, bury, snooze, skip or expire.
+
+    ``kind`` and ``message`` say why.
+    """
 
     job_id: str
     task: str
@@ -88,7 +92,9 @@ def run_all(
                     engine.run(settle.settle([_back(lease.job_id, lease.token, lease.run_no)], me))
                     raise RuntimeError(f"{limit} jobs were run and some are due still")
                 task, given = app.find_task(lease.task), run_of(lease)
-                if task.is_async:
+                if (too_late := unwanted(app, lease)) is not None:
+                    ending = too_late
+                elif task.is_async:
                     loop = loop or asyncio.Runner()
                     ending = loop.run(acarry_out(app, task, lease, given))
                 else:

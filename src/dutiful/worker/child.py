@@ -12,6 +12,7 @@ from ..model.jobs import Ending, Lease
 from ..operations import workers
 from .child_process import ChildProcess, nowhere, out_of_reach
 from .run import STOPPING, cut_off, failed, out_of_time, released
+from .unwanted import ASKED, as_cancelled
 
 if TYPE_CHECKING:
     from .children import ChildPool
@@ -34,7 +35,7 @@ class Child:
         """Whether the row was marked gone: nothing may be claimed for it any more."""
         self.used_at = 0.0
         self.killed_for = ""
-        """Why we killed the process: "timeout", "drain", or "" if we did not."""
+        """Why we killed the process: "timeout", "drain", "cancel", or "" if we did not."""
 
     @property
     def ready(self) -> bool:
@@ -106,6 +107,9 @@ class Child:
         elif self.killed_for == "drain":
             self._let_go()
             self._end(cut_off(task, lease, STOPPING, "Killed"))
+        elif self.killed_for == "cancel":
+            self._let_go()
+            self._end(as_cancelled(task, lease, cut_off(task, lease, ASKED, "Killed")))
         else:
             self._report(lease)
         self._let_go()
@@ -138,6 +142,7 @@ class Child:
         while True:
             try:
                 self._pool.worker.engine.run(workers.report_dead(row))
+                self._pool.worker.shares.ended([lease.token])
                 return
             except Exception as error:
                 emit(logger, logging.ERROR, events.STORE_LOST, error=str(error))

@@ -15,28 +15,38 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from ..app import events
 from ..app.events import emit
 from ..model.errors import CommitUnknown
-from ..model.jobs import Beat, Lease, NewWorker, Waiting
+from ..model.jobs import Beat, Claimed, Lease, NewWorker, Waiting
 from ..model.marks import Marks
 from ..operations import claims, workers
+from ..operations.plan import Operation
 from .child import PAUSE_S, Child
 from .child_process import where_is
 from .run import cut_off
+from .unwanted import unwanted
 
 if TYPE_CHECKING:
     from .worker import Worker
 
 logger = logging.getLogger("dutiful.worker")
 
+T = TypeVar("T")
+
 IDLE_S = 60.0
 START_PAUSE_MAX_S = 30.0
 """So long, at most, until a start that failed is tried again."""
+
+
+def _first(seen: list[Claimed], reply: Claimed) -> Lease | None:
+    seen.append(reply)
+    return reply.leases[0] if reply.leases else None
 
 
 class ChildPool:
@@ -104,6 +114,14 @@ class ChildPool:
             if child.lease is not None and child.process is not None:
                 child.killed_for = "drain"
                 child.process.kill()
+
+    def cancel(self, token: str) -> None:
+        """End the child of this run: its job was asked to stop, and had its time."""
+        for child in self._children:
+            lease, process = child.lease, child.process
+            if lease is not None and process is not None and lease.token == token:
+                child.killed_for = "cancel"
+                process.kill()
 
     def close(self) -> None:
         """Let the processes go, and their rows."""
@@ -176,6 +194,9 @@ class ChildPool:
             raise
         if lease is None:
             return False
+        if (ending := unwanted(self.worker.app, lease)) is not None:
+            self.worker.settler.put_and_wait(ending)
+            return True
         child.take(lease)
         self._occupy(child, self._one, child, lease)
         return True
@@ -244,23 +265,47 @@ class ChildPool:
         return found
 
     def _claim(self, child: Child) -> Lease | None:
-        engine, lanes = self.worker.engine, self.worker.lanes.ordered()
+        lanes = self.worker.lanes.ordered()
         if not lanes:
             return None
         row = child.ready_row()
         if self._suspects:
-            lease = engine.run(claims.claim_suspect(row, lanes, self.worker.app.known()))
-            if lease is not None:
-                return lease
+            for queue, ids in self.worker.lanes.parts(lanes):
+                asking = claims.claim_suspect(row, ids, self.worker.app.known())
+                if (lease := self._within(queue, asking, lambda found: found)) is not None:
+                    return lease
             self._suspects = False
         if not self.isolated:
             return None
-        now = time.monotonic()
-        asked = self._marks.lanes(lanes, now)
-        reply = engine.run(claims.claim(row, asked, self.isolated, 1, promote=True))
-        then = time.monotonic()
-        self._marks.claimed(asked, reply.leases, 1, reply.horizon, then, then - now)
-        return reply.leases[0] if reply.leases else None
+        for queue, ids in self.worker.lanes.parts(lanes):
+            now = time.monotonic()
+            asked = self._marks.lanes(ids, now)
+            reply: list[Claimed] = []
+            claiming = claims.claim(row, asked, self.isolated, 1, promote=True)
+            lease = self._within(queue, claiming, partial(_first, reply))
+            then = time.monotonic()
+            if reply:
+                self._marks.claimed(asked, reply[0].leases, 1, reply[0].horizon, then, then - now)
+            if lease is not None:
+                return lease
+        return None
+
+    def _within(
+        self, queue: str | None, claiming: Operation[T], taken: Callable[[T], Lease | None]
+    ) -> Lease | None:
+        """Claim one job; of a limited queue only with a slot of it, which is not ours if there is no answer."""
+        engine, shares = self.worker.engine, self.worker.shares
+        if queue is None:
+            return taken(engine.run(claiming))
+        if not shares.reserve(queue, 1):
+            return None
+        try:
+            lease = taken(engine.run(claiming))
+        except BaseException:
+            shares.lost(queue, 1)
+            raise
+        shares.claimed(queue, 1, [] if lease is None else [lease])
+        return lease
 
     def _retire_idle(self) -> None:
         for child in self._children:

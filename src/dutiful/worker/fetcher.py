@@ -10,17 +10,20 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from ..app import events
 from ..app.events import emit
 from ..engines.contract import Engine
 from ..model.errors import CommitUnknown, DutifulError
-from ..model.jobs import Lease
+from ..model.jobs import Claimed, Lane, Lease
 from ..model.marks import Marks
 from ..model.queues import QueueOrder
-from ..operations import claims, lanes
+from ..operations import claims, lanes, queues
 from ..operations.claims import LIMIT_MAX
+from .ageing import LOOK_S, PART, overdue
+from .shares import Shares
 
 logger = logging.getLogger("dutiful.worker")
 
@@ -39,6 +42,10 @@ class Lanes:
         self._app = app
         self._order = order
         self._by_queue: dict[str, list[int]] = {}
+        self.queue_of: dict[int, str] = {}
+        self.targets: dict[int, int] = {}
+        """How late a lane's oldest job may be, where its queue says so: microseconds."""
+        self.limits: dict[str, int] = {}
         self.count = -1
 
     def refresh(self) -> None:
@@ -48,7 +55,22 @@ class Lanes:
         for row in rows:
             by_queue.setdefault(row.queue, []).append((-row.priority, row.id))
         self._by_queue = {queue: [id for _, id in sorted(pairs)] for queue, pairs in by_queue.items()}
-        self.count = len(rows)
+        self.queue_of = {row.id: row.queue for row in rows}
+        self.targets = {row.id: row.target_us for row in rows if row.target_us is not None}
+        self.limits = {row.queue: row.slots for row in rows if row.slots is not None}
+        self.count = rows[0].turn if rows else 0
+
+    def parts(self, ids: Iterable[int]) -> list[tuple[str | None, list[int]]]:
+        """Lanes in order, cut where a limited queue (named) begins or ends: each is claimed for itself."""
+        found: list[tuple[str | None, list[int]]] = []
+        for lane in ids:
+            queue = self.queue_of.get(lane)
+            limited = queue if queue in self.limits else None
+            if found and found[-1][0] == limited:
+                found[-1][1].append(lane)
+            else:
+                found.append((limited, [lane]))
+        return found
 
     def ordered(self) -> list[int]:
         """Lane ids: queues strictly or by weighted chance, then by priority."""
@@ -56,6 +78,15 @@ class Lanes:
         for queue in self._order.order(random.random):
             found += self._by_queue.get(queue, ())
         return found
+
+
+@dataclass
+class Round:
+    """What came of the claims of one round."""
+
+    taken: int = 0
+    promoted: int = 0
+    claims: int = 0
 
 
 class Fetcher:
@@ -75,6 +106,7 @@ class Fetcher:
         put: Callable[[Sequence[Lease]], None],
         poll_s: float,
         on_lost_claim: Callable[[], None],
+        shares: Shares,
     ) -> None:
         self.lanes = lanes
         self.marks = marks
@@ -87,6 +119,9 @@ class Fetcher:
         self._put = put
         self._poll_s = poll_s
         self._on_lost_claim = on_lost_claim
+        self._shares = shares
+        self._full = False
+        self._age_at = 0.0
         self._wait_s = poll_s
         self._lost_at = 0.0
         self._looks: Sequence[float] = ()
@@ -149,6 +184,7 @@ class Fetcher:
         if self._again or self.lanes.count < 0:
             self._again = False
             self.lanes.refresh()
+            self._shares.set_limits(self.lanes.limits)
         room = self._room()
         if room <= 0 or not self._may_start():
             with self._changed:
@@ -162,22 +198,69 @@ class Fetcher:
         limit = min(room, LIMIT_MAX)
         now = time.monotonic()
         promote = now - self._promoted_at >= PROMOTE_S
-        asked = self.marks.lanes(self.lanes.ordered(), now)
-        reply = self._engine.run(claims.claim(self._worker(), asked, self._known, limit, promote=promote))
+        order = self.lanes.ordered()
+        old = self._oldest(order, now)
+        got = 0 if old is None else self._claim([old], max(1, limit // PART)).taken
+        left = limit - got
+        reply = self._claim(order, left, promote=promote) if left else Round()
+        got += reply.taken
+        self._full = got >= limit
+        if promote and reply.promoted < 1000:
+            self._promoted_at = now
+        if not self._full and not reply.promoted and not self._stopping:
+            # Hints are lost, and none comes from a caller's own transaction: while jobs come, ask
+            # soon again; when none come, ever later, until the poll interval.
+            self._wait_s = WAIT_FIRST_S if got else min(self._wait_s * 2, self._poll_s)
+            self.rounds += not got
+            if self._wait_s >= self._poll_s:
+                self._promoted_at = 0.0
+            self._shares.give_back()
+            self._engine.wait(self._queues, self._wait_s * random.uniform(0.9, 1.0))
+
+    def _claim(self, order: Sequence[int], limit: int, *, promote: bool = False) -> Round:
+        """One claim, or where queues are limited one for each of them and for what lies between."""
+        done = Round()
+        parts = self.lanes.parts(order)
+        for queue, ids in parts:
+            room = limit - done.taken
+            if room <= 0:
+                break
+            n = room if queue is None else self._shares.reserve(queue, room)
+            if n <= 0:
+                continue
+            reply = self._one(queue, ids, n, promote and not done.promoted)
+            done.taken += len(reply.leases)
+            done.promoted += reply.promoted
+            done.claims += 1
+        if promote and not done.claims:  # else what is due in queues that are full would stay behind
+            done.promoted = self._engine.run(claims.claim(self._worker(), [], {}, 1, promote=True)).promoted
+        return done
+
+    def _one(self, queue: str | None, ids: Sequence[int], limit: int, promote: bool) -> Claimed:
+        now = time.monotonic()
+        asked = self.marks.lanes(ids, now)
+        try:
+            reply = self._engine.run(claims.claim(self._worker(), asked, self._known, limit, promote=promote))
+        except BaseException:
+            if queue is not None:
+                self._shares.lost(queue, limit)
+            raise
+        if queue is not None:
+            self._shares.claimed(queue, limit, reply.leases)
         then = time.monotonic()
         self.marks.claimed(asked, reply.leases, limit, reply.horizon, then, then - now)
         if reply.leases:
             self._put(reply.leases)
-        if promote and reply.promoted < 1000:
-            self._promoted_at = now
-        if len(reply.leases) < limit and not reply.promoted and not self._stopping:
-            # Hints are lost, and none comes from a caller's own transaction: while jobs come, ask
-            # soon again; when none come, ever later, until the poll interval.
-            self._wait_s = WAIT_FIRST_S if reply.leases else min(self._wait_s * 2, self._poll_s)
-            self.rounds += not reply.leases
-            if self._wait_s >= self._poll_s:
-                self._promoted_at = 0.0
-            self._engine.wait(self._queues, self._wait_s * random.uniform(0.9, 1.0))
+        return reply
+
+    def _oldest(self, order: Sequence[int], now: float) -> int | None:
+        """A lane that has waited too long behind others: looked for once a second, if claims are full."""
+        if not self._full or len(order) < 2 or now < self._age_at:
+            return None
+        self._age_at = now + LOOK_S
+        marks = self.marks.values
+        asked = [Lane(lane, marks.get(lane, 0)) for lane in order]
+        return overdue(order, self._engine.run(queues.oldest(asked, self._known)), self.lanes.targets)
 
     def _pause(self, seconds: float) -> None:
         with self._changed:

@@ -58,6 +58,10 @@ class Holdings:
             self.waiting += len(added)
         return added
 
+    def held(self) -> list[Held]:
+        """All of them, whatever their stage."""
+        return list(self._held.values())
+
     def running(self) -> list[Held]:
         """Those whose bodies run."""
         return [held for held in list(self._held.values()) if held.stage == "running"]

@@ -2,7 +2,8 @@
 -- Claims up to :n due jobs, lane by lane in the order given, each from its mark. A HOT update: no
 -- index names a column written here. The plan must have no Sort (it would lock rows it does not
 -- take); the first column is the sequence's value, and there is always at least one row. A worker
--- that was marked gone claims nothing, for nobody would take it back. With :promote, jobs whose time has come become claimable, for the next claim.
+-- that was marked gone claims nothing, for nobody would take it back. A queue that
+-- is paused gives nothing: looked up once for each lane. With :promote, jobs whose time has come become claimable, for the next claim.
 WITH due AS (
     SELECT j.id FROM dutiful.job AS j
      WHERE :promote::boolean AND j.ready_seq IS NULL AND j.gate IS NULL AND j.state = 'ready'
@@ -22,6 +23,9 @@ WITH due AS (
            AND j.args_version <= (:known::jsonb -> j.task)::integer
          ORDER BY j.ready_seq LIMIT :n::integer FOR UPDATE SKIP LOCKED) AS j
      WHERE EXISTS (SELECT 1 FROM dutiful.worker AS o WHERE o.id = :worker AND o.gone_at IS NULL)
+       AND NOT coalesce((SELECT q.paused_at IS NOT NULL AND coalesce(q.paused_until > :now, true)
+                             FROM dutiful.lane AS l JOIN dutiful.queue AS q ON q.app = l.app AND q.name = l.queue
+                            WHERE l.id = w.lane), false)
      ORDER BY w.place LIMIT :n::integer
 ), claimed AS (
     UPDATE dutiful.job AS j
@@ -29,11 +33,12 @@ WITH due AS (
            run_no = j.run_no + 1, attempt = j.attempt + 1, claimed_at = :now
       FROM taken WHERE j.id = taken.id
     RETURNING j.id, j.lane, j.ready_seq, j.token, j.run_no, j.attempt, j.crashes, j.epoch,
-              j.args_version, j.task, j.key, j.args, j.run_at, j.enqueued_at, j.delivery
+              j.args_version, j.task, j.key, j.args, coalesce(j.due_at, j.run_at) AS run_at, j.enqueued_at,
+              j.delivery, j.deadline, j.cancel_at, j.claimed_at
 )
 SELECT s.last_value, (SELECT count(*) FROM promoted), c.id::text, c.lane, c.ready_seq,
        c.token::text, c.run_no, c.attempt, c.crashes, c.epoch, c.args_version, c.task, c.key,
-       c.args, c.run_at, c.enqueued_at, c.delivery
+       c.args, c.run_at, c.enqueued_at, c.delivery, c.deadline, c.cancel_at, c.claimed_at
   FROM dutiful.ready_seq AS s LEFT JOIN claimed AS c ON true
 
 -- name: claim_suspect
@@ -44,6 +49,9 @@ WITH taken AS MATERIALIZED (
        AND j.lane IN (SELECT e.value::integer FROM jsonb_array_elements_text(:lanes::jsonb) AS e(value))
        AND j.args_version <= (:known::jsonb -> j.task)::integer
        AND EXISTS (SELECT 1 FROM dutiful.worker AS o WHERE o.id = :worker AND o.gone_at IS NULL)
+       AND NOT coalesce((SELECT q.paused_at IS NOT NULL AND coalesce(q.paused_until > :now, true)
+                             FROM dutiful.lane AS l JOIN dutiful.queue AS q ON q.app = l.app AND q.name = l.queue
+                            WHERE l.id = j.lane), false)
      ORDER BY j.ready_seq LIMIT 1 FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE dutiful.job AS j
@@ -51,10 +59,12 @@ WITH taken AS MATERIALIZED (
            run_no = j.run_no + 1, attempt = j.attempt + 1, claimed_at = :now
       FROM taken WHERE j.id = taken.id
     RETURNING j.id, j.lane, j.ready_seq, j.token, j.run_no, j.attempt, j.crashes, j.epoch,
-              j.args_version, j.task, j.key, j.args, j.run_at, j.enqueued_at, j.delivery
+              j.args_version, j.task, j.key, j.args, coalesce(j.due_at, j.run_at) AS run_at, j.enqueued_at,
+              j.delivery, j.deadline, j.cancel_at, j.claimed_at
 )
 SELECT 0, 0, c.id::text, c.lane, c.ready_seq, c.token::text, c.run_no, c.attempt, c.crashes,
-       c.epoch, c.args_version, c.task, c.key, c.args, c.run_at, c.enqueued_at, c.delivery
+       c.epoch, c.args_version, c.task, c.key, c.args, c.run_at, c.enqueued_at, c.delivery, c.deadline,
+       c.cancel_at, c.claimed_at
   FROM claimed AS c
 
 -- name: waiting_jobs
@@ -66,7 +76,10 @@ SELECT s.last_value, EXISTS (
         SELECT 1 FROM dutiful.job AS j
          WHERE j.lane = w.lane AND j.ready_seq > w.mark AND j.state = 'ready' AND NOT j.suspect
            AND j.args_version <= (:known::jsonb -> j.task)::integer
-         ORDER BY j.ready_seq LIMIT 1) AS j), EXISTS (
+         ORDER BY j.ready_seq LIMIT 1) AS j
+     WHERE NOT coalesce((SELECT q.paused_at IS NOT NULL AND coalesce(q.paused_until > :now, true)
+                             FROM dutiful.lane AS l JOIN dutiful.queue AS q ON q.app = l.app AND q.name = l.queue
+                            WHERE l.id = w.lane), false)), EXISTS (
     SELECT 1 FROM dutiful.job AS j
      WHERE j.ready_seq IS NULL AND j.gate IS NULL AND j.state = 'ready' AND j.run_at <= :now)
   FROM dutiful.ready_seq AS s
@@ -77,6 +90,9 @@ SELECT 1 FROM dutiful.job AS j
  WHERE j.suspect AND j.ready_seq IS NOT NULL AND j.state = 'ready'
    AND j.lane IN (SELECT e.value::integer FROM jsonb_array_elements_text(:lanes::jsonb) AS e(value))
    AND j.args_version <= (:known::jsonb -> j.task)::integer
+   AND NOT coalesce((SELECT q.paused_at IS NOT NULL AND coalesce(q.paused_until > :now, true)
+                             FROM dutiful.lane AS l JOIN dutiful.queue AS q ON q.app = l.app AND q.name = l.queue
+                            WHERE l.id = j.lane), false)
  LIMIT 1
 
 -- name: sweep_ready

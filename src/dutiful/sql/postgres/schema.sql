@@ -27,7 +27,23 @@ CREATE TABLE dutiful.queue (
     name   text NOT NULL,
     target bigint,
     paused_at bigint,
+    paused_until bigint,
+    paused_by text,
+    pause_reason text,
+    slots  integer,
+    turn   integer NOT NULL DEFAULT 0,
     PRIMARY KEY (app, name)
+);
+
+-- How many of a limited queue's slots a worker holds, for itself and its children. The sum is never above the
+-- queue's "slots": it is changed under a lock of the queue's row, and a row goes when its worker surely runs nothing.
+CREATE TABLE dutiful.queue_share (
+    app    text NOT NULL,
+    queue  text NOT NULL,
+    worker bigint NOT NULL,
+    slots  integer NOT NULL,
+    PRIMARY KEY (app, queue, worker),
+    CONSTRAINT share_slots CHECK (slots > 0)
 );
 
 -- Open jobs only. No index, predicates included, names a column that a claim writes (state, token,
@@ -62,6 +78,8 @@ CREATE TABLE dutiful.job (
     args         bytea NOT NULL,
     doubt_at     bigint,
     doubt        text,
+    due_at       bigint,
+    deadline     bigint,
     gates        bigint[],
     CONSTRAINT job_state CHECK (state IN ('ready', 'running', 'in_doubt')),
     CONSTRAINT job_token CHECK ((state = 'running') = (token IS NOT NULL)),
@@ -74,6 +92,7 @@ CREATE TABLE dutiful.job (
 CREATE INDEX job_ready ON dutiful.job (lane, ready_seq) WHERE ready_seq IS NOT NULL;
 CREATE INDEX job_waiting ON dutiful.job (run_at) WHERE ready_seq IS NULL AND gate IS NULL;
 CREATE INDEX job_suspect ON dutiful.job (ready_seq) WHERE suspect;
+CREATE INDEX job_cancel ON dutiful.job (cancel_at) WHERE cancel_at IS NOT NULL;
 CREATE INDEX job_doubt ON dutiful.job (doubt_at) WHERE doubt_at IS NOT NULL;
 
 -- Jobs that gave up. Never pruned: a person, or a lookup, takes them out.
@@ -455,6 +474,10 @@ CREATE TABLE dutiful.occurrence (
     CONSTRAINT occurrence_one CHECK (skipped OR (upto = at AND instants = 1)),
     CONSTRAINT occurrence_skip CHECK (NOT skipped OR (job_id IS NULL AND why IS NOT NULL))
 );
+
+CREATE INDEX occurrence_made ON dutiful.occurrence (made_at);
+CREATE INDEX occurrence_waiting ON dutiful.occurrence (app, schedule)
+    WHERE job_id IS NULL AND NOT skipped;
 
 -- One for each key of an order, a lock, a rate or a share. Its row is locked by whoever lets jobs
 -- through, and never updated for a job: "low", below which no place is taken, moves once in a while. A lock and

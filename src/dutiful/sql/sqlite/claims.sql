@@ -21,11 +21,14 @@ UPDATE dutiful.job
      CROSS JOIN dutiful.job AS j ON j.lane = json_extract(w.value, '$.lane')
        AND j.ready_seq > json_extract(w.value, '$.mark')
      WHERE j.state = 'ready' AND NOT j.suspect
+       AND NOT coalesce((SELECT q.paused_at IS NOT NULL AND coalesce(q.paused_until > :now, true)
+                             FROM dutiful.lane AS l JOIN dutiful.queue AS q ON q.app = l.app AND q.name = l.queue
+                            WHERE l.id = j.lane), false)
        AND j.args_version <= json_extract(:known, '$."' || j.task || '"')
        AND EXISTS (SELECT 1 FROM dutiful.worker AS o WHERE o.id = :worker AND o.gone_at IS NULL)
      LIMIT :n)
 RETURNING 0, 0, id, lane, ready_seq, token, run_no, attempt, crashes, epoch, args_version, task, key,
-          args, run_at, enqueued_at, delivery
+          args, coalesce(due_at, run_at), enqueued_at, delivery, deadline, cancel_at, claimed_at
 
 -- name: claim_suspect
 -- Claims one suspect, for a child that holds nothing else.
@@ -35,12 +38,15 @@ UPDATE dutiful.job
  WHERE id = (
     SELECT j.id FROM dutiful.job AS j
      WHERE j.suspect AND j.ready_seq IS NOT NULL AND j.state = 'ready'
+       AND NOT coalesce((SELECT q.paused_at IS NOT NULL AND coalesce(q.paused_until > :now, true)
+                             FROM dutiful.lane AS l JOIN dutiful.queue AS q ON q.app = l.app AND q.name = l.queue
+                            WHERE l.id = j.lane), false)
        AND j.lane IN (SELECT w.value FROM json_each(:lanes) AS w)
        AND j.args_version <= json_extract(:known, '$."' || j.task || '"')
        AND EXISTS (SELECT 1 FROM dutiful.worker AS o WHERE o.id = :worker AND o.gone_at IS NULL)
      ORDER BY j.ready_seq LIMIT 1)
 RETURNING 0, 0, id, lane, ready_seq, token, run_no, attempt, crashes, epoch, args_version, task, key,
-          args, run_at, enqueued_at, delivery
+          args, coalesce(due_at, run_at), enqueued_at, delivery, deadline, cancel_at, claimed_at
 
 -- name: waiting_jobs
 -- Whether claim_jobs would find something, and whether jobs whose time has come wait to be promoted:
@@ -50,6 +56,9 @@ SELECT 0, EXISTS (
      CROSS JOIN dutiful.job AS j ON j.lane = json_extract(w.value, '$.lane')
        AND j.ready_seq > json_extract(w.value, '$.mark')
      WHERE j.state = 'ready' AND NOT j.suspect
+       AND NOT coalesce((SELECT q.paused_at IS NOT NULL AND coalesce(q.paused_until > :now, true)
+                             FROM dutiful.lane AS l JOIN dutiful.queue AS q ON q.app = l.app AND q.name = l.queue
+                            WHERE l.id = j.lane), false)
        AND j.args_version <= json_extract(:known, '$."' || j.task || '"')), EXISTS (
     SELECT 1 FROM dutiful.job AS j
      WHERE j.ready_seq IS NULL AND j.gate IS NULL AND j.state = 'ready' AND j.run_at <= :now)
@@ -58,6 +67,9 @@ SELECT 0, EXISTS (
 -- Whether claim_suspect would find one.
 SELECT 1 FROM dutiful.job AS j
  WHERE j.suspect AND j.ready_seq IS NOT NULL AND j.state = 'ready'
+   AND NOT coalesce((SELECT q.paused_at IS NOT NULL AND coalesce(q.paused_until > :now, true)
+                             FROM dutiful.lane AS l JOIN dutiful.queue AS q ON q.app = l.app AND q.name = l.queue
+                            WHERE l.id = j.lane), false)
    AND j.lane IN (SELECT w.value FROM json_each(:lanes) AS w)
    AND j.args_version <= json_extract(:known, '$."' || j.task || '"')
  LIMIT 1

@@ -29,7 +29,23 @@ CREATE TABLE dutiful_queue (
     name   text NOT NULL,
     target integer,
     paused_at integer,
+    paused_until integer,
+    paused_by text,
+    pause_reason text,
+    slots  integer,
+    turn   integer NOT NULL DEFAULT 0,
     PRIMARY KEY (app, name)
+);
+
+-- How many of a limited queue's slots a worker holds, for itself and its children. The sum is never above the
+-- queue's "slots": it is changed under a lock of the queue's row, and a row goes when its worker surely runs nothing.
+CREATE TABLE dutiful_queue_share (
+    app    text NOT NULL,
+    queue  text NOT NULL,
+    worker integer NOT NULL,
+    slots  integer NOT NULL,
+    PRIMARY KEY (app, queue, worker),
+    CONSTRAINT share_slots CHECK (slots > 0)
 );
 
 -- Open jobs only.
@@ -64,6 +80,8 @@ CREATE TABLE dutiful_job (
     doubt_at     integer,
     doubt        text CONSTRAINT job_doubt CHECK
         ((state = 'in_doubt') = (doubt_at IS NOT NULL) AND (doubt_at IS NULL) = (doubt IS NULL)),
+    due_at       integer,
+    deadline     integer,
     gates        text,
     CONSTRAINT job_state CHECK (state IN ('ready', 'running', 'in_doubt')),
     CONSTRAINT job_token CHECK ((state = 'running') = (token IS NOT NULL)),
@@ -74,6 +92,7 @@ CREATE TABLE dutiful_job (
 CREATE INDEX dutiful_job_ready ON dutiful_job (lane, ready_seq) WHERE ready_seq IS NOT NULL;
 CREATE INDEX dutiful_job_waiting ON dutiful_job (run_at) WHERE ready_seq IS NULL AND gate IS NULL;
 CREATE INDEX dutiful_job_suspect ON dutiful_job (ready_seq) WHERE suspect;
+CREATE INDEX dutiful_job_cancel ON dutiful_job (cancel_at) WHERE cancel_at IS NOT NULL;
 CREATE INDEX dutiful_job_doubt ON dutiful_job (doubt_at) WHERE doubt_at IS NOT NULL;
 
 -- Jobs that gave up. Never pruned: a person, or a lookup, takes them out.
@@ -382,6 +401,10 @@ CREATE TABLE dutiful_occurrence (
     CONSTRAINT occurrence_one CHECK (skipped OR (upto = at AND instants = 1)),
     CONSTRAINT occurrence_skip CHECK (NOT skipped OR (job_id IS NULL AND why IS NOT NULL))
 );
+
+CREATE INDEX dutiful_occurrence_made ON dutiful_occurrence (made_at);
+CREATE INDEX dutiful_occurrence_waiting ON dutiful_occurrence (app, schedule)
+    WHERE job_id IS NULL AND NOT skipped;
 
 -- One for each key of an order, a lock, a rate or a share. A lock and a share let "slots" through at once, an
 -- order one, a rate none: its starts are granted by a chore, from a bucket that holds at most "burst" and was
