@@ -15,7 +15,7 @@ import pytest
 from devtools.servers import PostgresConnection
 
 EMPTIED = "job, dead, history, duty, failure, worker, audit, lane, queue, chore, ledger, effect, checked, gate"
-EMPTIED += ", place, schedule, declared, occurrence"
+EMPTIED += ", lock, lock_ask, place, schedule, declared, occurrence"
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,7 @@ def test_hours_pass_as_they_do() -> None:
 
 
 def test_where_the_cron_library_alone_would_be_wrong() -> None:
-    """A fixed hour with an open minute is doubled, and who begins between the two gets an instant of the past."""
+    """A fixed hour with an open minute is doubled; who begins between the two gets an instant of the past."""
     from cronsim import CronSim
 
     zone = ZoneInfo("America/New_York")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import msgspec
 
 from .plan import Call, Steps, as_json, operation, query
+from .windows import judged
 
 ROWS_MAX = 20
 WINDOW = 2_000
@@ -37,6 +38,8 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
     ("verify_decided", "I12", "left death or doubt without an audit row"),
     ("verify_gates", "I13", "ran out of turn, or beside more than its lock allows"),
     ("verify_locks", "I13", "had more holders than slots, or another number than was granted"),
+    ("verify_occurrences", "I14", "had not one job of its own"),
+    ("verify_windows", "I14", "lacked in a schedule's ledger, or was too many"),
     ("verify_effects", "I15", "called the world outside in a way that was not written down"),
     ("verify_unchanged", "I16", "differed from the row that its run wrote into the ledger"),
     ("verify_places", "place", "stood in two places at once"),
@@ -45,6 +48,9 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
     ("verify_ready", "ready", "became ready where no worker would find it"),
 )
 """Statement, invariant (``I``: of the model's list), and what the jobs found did."""
+
+NOUNS = {"verify_locks": "lock", "verify_occurrences": "occurrence", "verify_windows": "occurrence"}
+"""What is found, where it is no job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,8 @@ def noted(app: str) -> Steps[list[Checked]]:
 
 def _looked(name: str, app: str | None, full: bool, before: str) -> Steps[Finding | None]:
     rows = yield Call(name, _params(app, full, before), alone=name == CHECKS[0][0])
+    if name == "verify_windows":
+        rows = judged(rows, ROWS_MAX)
     if not rows:
         return None
     jobs = [dict(zip(("id", "place", "problem", "seen"), row[1:], strict=True)) for row in rows]
@@ -141,7 +149,7 @@ def _looked(name: str, app: str | None, full: bool, before: str) -> Steps[Findin
 
 def _finding(name: str, count: int, jobs: list[dict[str, object]]) -> Finding:
     invariant, did = _of(name)
-    noun = "lock" if name == "verify_locks" else "job"
+    noun = NOUNS.get(name, "job")
     return Finding(invariant, f"{count} {noun}{'' if count == 1 else 's'} {did}", jobs, count)
 
 

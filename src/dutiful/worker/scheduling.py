@@ -17,6 +17,7 @@ from ..app.events import emit
 from ..model.errors import DutifulError, StoreError
 from ..operations import schedules
 from ..operations.schedules import Fired, Stored
+from ..operations.windows import KEEP_US
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -28,8 +29,6 @@ LOOK_S = 5.0
 LOOK_WITHOUT_S = 60.0
 """The same, where this code declares none: only to see that others' are gone."""
 PRUNE_S = 3600.0
-KEEP_US = 90 * 86_400_000_000
-"""How long the ledger of occurrences is kept."""
 RETRY_S = 1.0
 
 

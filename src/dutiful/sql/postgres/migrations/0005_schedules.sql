@@ -50,3 +50,7 @@ CREATE TABLE dutiful.occurrence (
     CONSTRAINT occurrence_one CHECK (skipped OR (upto = at AND instants = 1)),
     CONSTRAINT occurrence_skip CHECK (NOT skipped OR (job_id IS NULL AND why IS NOT NULL))
 );
+
+CREATE INDEX occurrence_made ON dutiful.occurrence (made_at);
+CREATE INDEX occurrence_waiting ON dutiful.occurrence (app, schedule)
+    WHERE job_id IS NULL AND NOT skipped;

@@ -50,3 +50,7 @@ CREATE TABLE dutiful_occurrence (
     CONSTRAINT occurrence_one CHECK (skipped OR (upto = at AND instants = 1)),
     CONSTRAINT occurrence_skip CHECK (NOT skipped OR (job_id IS NULL AND why IS NOT NULL))
 );
+
+CREATE INDEX dutiful_occurrence_made ON dutiful_occurrence (made_at);
+CREATE INDEX dutiful_occurrence_waiting ON dutiful_occurrence (app, schedule)
+    WHERE job_id IS NULL AND NOT skipped;
