@@ -228,7 +228,3 @@ def _end_with_parent() -> None:
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-
-
-# Whole runs of their own (./dev sim, ./dev interleave), too long yet for every push.
-collect_ignore = [] if os.environ.get("DUTIFUL_LONG") else ["simulation", "interleavings", "stateful"]

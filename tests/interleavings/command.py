@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from devtools.servers import PostgresServer
 from tests.interleavings.plays import Play, Stage, pairs, threes
 
-PAIRS_LIMIT = 8
-THREES_LIMIT = 4
-THREES_EVERY = 5
-"""Of a push: so many schedules of each pair, and of each fifth three."""
+PAIRS_LIMIT = 5
+THREES_LIMIT = 3
+THREES_EVERY = 6
+"""Of a push: so many schedules of each pair, and of each sixth three."""
 
 
 def every_push() -> Iterator[tuple[Play, int | None]]:

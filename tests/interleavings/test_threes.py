@@ -1,4 +1,4 @@
-"""Three sessions at the same rows: the first schedules of each fifth three."""
+"""Three sessions at the same rows: the first schedules of each sixth three."""
 
 from __future__ import annotations
 

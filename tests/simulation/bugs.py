@@ -25,6 +25,7 @@ from dutiful.worker.settler import Settler
 from dutiful.worker.starting import _Asking
 from dutiful.worker.worker import Worker
 from tests.contract.planting import Change, planted
+from tests.simulation.simulation import Simulation
 
 OWN = r"json_extract\(e\.value, '\$\.token'\)"
 THEIRS = (
@@ -33,14 +34,62 @@ THEIRS = (
 )
 
 
+def as_drawn(world: Simulation) -> None:
+    """The seed says it all."""
+
+
+def zombies(world: Simulation) -> None:
+    """Bodies are slow and beats are late: runs are taken over while they go on."""
+    world.workers_wanted, world.slow_share = 3, 0.9
+    world.faults.rates |= {"late_beat": 1 / 10, "pause_past_lease": 1 / 1500}
+    world.faults.rates.pop("kill", None)
+
+
+def zombies_that(kind: str, *tasks: str) -> Callable[[Simulation], None]:
+    """Those, and their bodies do this."""
+
+    def tune(world: Simulation) -> None:
+        zombies(world)
+        world.kinds = {kind: 3, "good": 1}
+        world.mix = dict.fromkeys(tasks or ("work", "once"), 1)
+
+    return tune
+
+
+def lost_answers(*tasks: str) -> Callable[[Simulation], None]:
+    """Every few commits the answer is lost."""
+
+    def tune(world: Simulation) -> None:
+        world.faults.rates |= {
+            "commit_lost_applied": 1 / 8,
+            "commit_lost_not_applied": 1 / 8,
+            "kill": 1 / 500,
+        }
+        world.mix = dict.fromkeys(tasks or ("work", "once"), 1)
+
+    return tune
+
+
+def lost_endings(world: Simulation) -> None:
+    """Now and then a commit is not made; so seldom that no lost claim, after which a worker sees what it
+    holds, mends it.
+    """
+    world.faults.rates |= {"commit_lost_not_applied": 1 / 30}
+    world.kinds, world.mix = {"good": 1}, {"work": 1}
+
+
 @dataclass(frozen=True, slots=True)
 class Bug:
-    """One planted bug. ``says`` is in what is found; within ``seeds`` seeds it must be."""
+    """One planted bug. ``says`` is in what is found; within ``seeds`` seeds it must be.
+
+    ``tune`` makes worlds in which it matters more often.
+    """
 
     what: str
     plant: Callable[[], AbstractContextManager[None]]
     says: str
-    seeds: int = 60
+    seeds: int = 40
+    tune: Callable[[Simulation], None] = as_drawn
 
 
 def sql(**changes: list[Change]) -> Callable[[], AbstractContextManager[None]]:
@@ -156,14 +205,26 @@ REAL_FINISH = works.finish_work
 REAL_DECIDE = dutiful.app.effects.decide
 REAL_LOOK = next(workers.unreaped().begin())
 
+LIVENESS = r"\(w\.id IS NULL OR w\.gone_at IS NOT NULL\)"
+
 BUGS = [
-    Bug("complete by id, not by token", sql(complete_jobs=[(OWN, THEIRS)]), "did not hold its token"),
-    Bug("bury by id, not by token", sql(bury_jobs=[(OWN, THEIRS)]), "did not hold its token", 200),
+    Bug(
+        "complete by id, not by token",
+        sql(complete_jobs=[(OWN, THEIRS)]),
+        "did not hold its token",
+        tune=zombies_that("good"),
+    ),
+    Bug(
+        "bury by id, not by token",
+        sql(bury_jobs=[(OWN, THEIRS)]),
+        "did not hold its token",
+        tune=zombies_that("gives up"),
+    ),
     Bug(
         "give back by id, not by token",
         sql(return_jobs=[(r"AND j\.token = e\.token", "AND j.token IS NOT NULL")]),
         "did not hold its token",
-        200,
+        tune=zombies_that("snoozes"),
     ),
     Bug(
         "exactly_once: complete by id, not by token",
@@ -175,43 +236,48 @@ BUGS = [
             ]
         ),
         "",
-        200,
+        tune=zombies_that("good", "late"),
+        seeds=60,
     ),
     Bug(
         "exactly_once: a run that is over keeps its work",
         patched(works, "finish_work", always_finished),
         "",
-        200,
+        tune=zombies_that("good", "late"),
+        seeds=60,
     ),
     Bug(
-        "exactly_once: the ledger refuses nobody, and the completion looks at the job alone",
+        "exactly_once: neither the ledger nor the completion knows whose the work is",
         sql(
             begin_work=[
-                (r"ON CONFLICT.*?DO NOTHING", "ON CONFLICT (app, task, key, epoch) DO UPDATE SET at = :now")
+                (
+                    r"ON CONFLICT.*?DO NOTHING",
+                    "ON CONFLICT (app, task, key, epoch) DO UPDATE SET token = excluded.token",
+                )
             ],
-            finish_work=[(r"\n\s+AND EXISTS \(.*?g\.token = :token\)", "")],
+            finish_work=[
+                (r"j\.id = :id AND j\.token = :token", "j.id = :id"),
+                (r"WHERE id = :id AND token = :token", "WHERE id = :id"),
+            ],
         ),
         "",
-        400,
+        tune=zombies_that("good", "late"),
+        seeds=60,
     ),
     Bug(
         "a reaper reads, then writes",
         both(
             patched(Chores, "reap", reads_then_writes),
             sql(
-                lapse_jobs=[
-                    (
-                        r"\(w\.id IS NULL OR w\.gone_at IS NOT NULL\)",
-                        "j.worker IN (SELECT e.value FROM json_each(:recorded) AS e)",
-                    )
-                ]
+                lapse_jobs=[(LIVENESS, "j.worker IN (SELECT e.value FROM json_each(:recorded) AS e)")],
+                lapse_started=[(LIVENESS, "false")],
             ),
         ),
         "which lives",
     ),
     Bug(
         "a lapse by age",
-        sql(lapse_jobs=[(r"\(w\.id IS NULL OR w\.gone_at IS NOT NULL\)", "j.claimed_at < :now - 5000000")]),
+        sql(lapse_jobs=[(LIVENESS, "j.claimed_at < :now - 5000000")]),
         "which lives",
     ),
     Bug(
@@ -219,9 +285,23 @@ BUGS = [
         sql(lapse_jobs=[(r"ready_seq = \(SELECT last_value.*?dutiful_lost\)", "ready_seq = j.ready_seq")]),
         "its old place",
     ),
-    Bug("a read-back that guesses", patched(Settler, "_read_back", asks_nobody), "", 60),
-    Bug("endings are tried once", patched(Settler, "_settle", gives_up), "", 60),
-    Bug("an ending is always acknowledged", patched(settle, "settle", never_over), "was told that", 200),
+    Bug(
+        "a started at_most_once body lapses as if it had not begun",
+        sql(
+            lapse_jobs=[(r" AND j\.started_at IS NULL", "")],
+            lapse_started=[(r"j\.started_at IS NOT NULL", "false")],
+        ),
+        "",
+        tune=zombies_that("good", "most"),
+    ),
+    Bug("a read-back that guesses", patched(Settler, "_read_back", asks_nobody), "L1", tune=lost_endings),
+    Bug("endings are tried once", patched(Settler, "_settle", gives_up), "L1"),
+    Bug(
+        "an ending is always acknowledged",
+        patched(settle, "settle", never_over),
+        "was told that",
+        tune=zombies_that("good"),
+    ),
     Bug(
         "a duty is taken at completion",
         sql(
@@ -238,11 +318,17 @@ BUGS = [
         "an enqueue is repeated as another job",
         patched(dutiful.app.app, "repeated", another_id),
         "more than once",
-        200,
+        tune=lost_answers("work", "late"),
     ),
     Bug("a person's verb leaves no trace", patched(people, "note", no_audit), "verify"),
-    Bug("a gone worker's beat is taken", sql(beat=[(r" AND gone_at IS NULL", "")]), "", 60),
-    Bug("a gone worker claims", sql(claim_jobs=[(r" AND o\.gone_at IS NULL", "")]), "is gone", 200),
+    Bug("a gone worker's beat is taken", sql(beat=[(r" AND gone_at IS NULL", "")]), "L1", tune=zombies),
+    Bug(
+        "a gone worker claims",
+        sql(claim_jobs=[(r" AND o\.gone_at IS NULL", "")]),
+        "is gone",
+        tune=zombies,
+        seeds=60,
+    ),
     Bug(
         "a claim keeps the number of the run before",
         sql(claim_jobs=[(r"run_no = run_no \+ 1", "run_no = max(run_no, 1)")]),
@@ -252,29 +338,30 @@ BUGS = [
         "what a lost claim took is not handed back",
         patched(Worker, "_hand_back_lost", lambda self: None),
         "L1",
+        tune=lost_answers(),
     ),
     Bug(
         "a brake that never lets go",
         patched(Brake, "may_reap", lambda self, alive, silent, own, now: silent < 2),
         "L1",
-        200,
+        seeds=100,
     ),
     Bug(
         "at_most_once: a start without an answer is supposed to be stored",
         patched(_Asking, "failed", supposes_a_start),
         "",
-        400,
+        tune=lost_answers("most"),
+        seeds=100,
     ),
     Bug(
         "an effect is called whatever became of the call before",
         patched(dutiful.app.effects, "decide", always_sends),
         "was applied 2 times",
-        200,
+        tune=lost_answers("charge"),
     ),
     Bug(
         "an engine that commits after each statement",
         patched(dutiful.engines.sqlite, "OwnTransaction", Careless),
         "",
-        60,
     ),
 ]

@@ -81,10 +81,13 @@ class Bodies:
         """The plan of job number n."""
         if n not in self._plans:
             chance = random.Random(f"{self._simulation.seed}/job/{n}")
-            [kind] = chance.choices(list(KINDS), list(KINDS.values()))
+            kinds = self._simulation.kinds
+            [kind] = chance.choices(list(kinds), list(kinds.values()))
             most = 99 if kind in ("flaky", "poison", "asks") else 4
             times = chance.choice((1, 1, 2, 3, most))
-            self._plans[n] = Plan(kind, chance.randint(1, 4), times, chance.random() < 0.35)
+            self._plans[n] = Plan(
+                kind, chance.randint(1, 4), times, chance.random() < self._simulation.slow_share
+            )
         return self._plans[n]
 
     def work(self, n: int, run: Run, tx: Transaction | None = None, *, late: bool = False) -> int:

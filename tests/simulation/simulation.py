@@ -11,6 +11,7 @@ import hashlib
 import logging
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,6 +94,9 @@ class Simulation:
         weights = {name: chance.choice(MIXES) for name in shop.TASKS}
         self.mix = weights if any(weights.values()) else dict.fromkeys(shop.TASKS, 1)
         """How much of each task there is."""
+        self.kinds = shop.KINDS
+        self.slow_share = 0.35
+        """How many jobs may take longer than a lease."""
         self.store = Store(self.world, self.faults, self.lease_us)
         self.watch = Watch(self.store)
         self.store.on_commit = self.watch.committed
@@ -343,9 +347,12 @@ def _tables() -> bytes:
     return bytes(raw.serialize())
 
 
-def run(seed: int, *, keep_trace: bool = False) -> Report:
-    """Carry out one seed; ``problem`` says what is wrong, or is None."""
+def run(
+    seed: int, *, keep_trace: bool = False, tune: Callable[[Simulation], None] = lambda world: None
+) -> Report:
+    """Carry out one seed; ``problem`` says what is wrong, or is None. ``tune`` may change what was drawn."""
     simulation = Simulation(seed)
+    tune(simulation)
     shop.app.simulation = simulation
     simulation.store.raw.deserialize(_tables())
     report = Report(seed)

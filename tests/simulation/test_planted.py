@@ -12,7 +12,7 @@ from tests.simulation.simulation import run
 def test_a_planted_bug_is_found(bug: Bug) -> None:
     with bug.plant():
         for seed in range(bug.seeds):
-            problem = run(seed).problem
+            problem = run(seed, tune=bug.tune).problem
             if problem is not None:
                 assert bug.says in problem
                 return

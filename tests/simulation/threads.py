@@ -40,8 +40,9 @@ class Lock:
         return True
 
     def release(self) -> None:
-        if self._world.over:
-            raise Over
+        if self._world.over:  # also a generator that is collected lets go
+            self.owner = None
+            return
         assert self.owner is not None, "release of a lock that nobody holds"
         self.owner = None
         while self._waiters:

@@ -31,6 +31,8 @@ CANCELS = {"cancel_ready"}
 UNWAIVED = {"unwaive_doubt"}
 REOPENED = {"reopen_doubt"}
 CLOSED = {"close_doubt"}
+STANDS = ("completed", "returned", "buried", "doubted", "duplicate")
+"""How a run may have ended by its own ending."""
 
 
 class Broken(AssertionError):
@@ -262,7 +264,7 @@ class Watch:
         if verdict == "running":
             fits = truth in ("running", "in_doubt")
         elif verdict == "committed":
-            fits = truth in ("completed", "returned", "buried", "doubted", "duplicate")
+            fits = (self.fates.get(token) if truth == "in_doubt" else truth) in STANDS
         else:
             fits = truth not in ("running", "completed")
         self._demand(fits, f"the read-back of {job} said {verdict}, and its run is {truth}")

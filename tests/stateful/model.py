@@ -119,6 +119,13 @@ class Model:
         self.jobs[id] = job
         return id, False
 
+    def enqueue_many(self, ids: list[str], task: str, given: list[tuple[int, str]]) -> list[tuple[str, bool]]:
+        """All of them, or (Refused) none, which is the caller's to see to."""
+        first: dict[int, str] = {}
+        if task in KEYED and any(first.setdefault(n, plan) != plan for n, plan in given):
+            raise Refused("KeyReused")  # by this very batch, whatever is stored
+        return [self.enqueue(id, task, n, plan, "") for id, (n, plan) in zip(ids, given, strict=True)]
+
     def _remembered(self, holder: Job) -> bool:
         if not holder.endings or holder.endings[-1][1] is None:
             return False  # a cancelled job did nothing

@@ -13,21 +13,26 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.stateful.machine import Machine, Store
 
-EXAMPLES, STEPS = (int(number) for number in os.environ.get("DUTIFUL_STATEFUL", "60x30").split("x"))
-
-SIZE = settings(
-    max_examples=EXAMPLES,
-    stateful_step_count=STEPS,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    print_blob=True,
-)
+SQLITE = "60x30"
+BOTH = "24x30"
 
 
-def play(*urls: str) -> None:
+def size(usual: str) -> settings:
+    examples, steps = map(int, os.environ.get("DUTIFUL_STATEFUL", usual).split("x"))
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+    )
+
+
+def play(usual: str, *urls: str) -> None:
     stores = [Store(url) for url in urls]
+    played = type("Played", (Machine,), {"stores": stores})
     try:
-        run_state_machine_as_test(type("Played", (Machine,), {"stores": stores}), settings=SIZE)  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(played, settings=size(usual))  # type: ignore[no-untyped-call]
     finally:
         for store in stores:
             store.close()
@@ -35,9 +40,9 @@ def play(*urls: str) -> None:
 
 @pytest.mark.timeout(0)
 def test_sqlite_does_as_the_model_says(sqlite_url: str) -> None:
-    play(sqlite_url)
+    play(SQLITE, sqlite_url)
 
 
 @pytest.mark.timeout(0)
 def test_both_stores_do_as_the_model_says(sqlite_url: str, postgres_url: str) -> None:
-    play(sqlite_url, postgres_url)
+    play(BOTH, sqlite_url, postgres_url)
