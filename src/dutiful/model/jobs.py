@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Any, TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from .gates import Gate
@@ -129,8 +129,9 @@ class Ending:
     charged: bool = True
     same_as: str | None = None
     started: bool = False
-    follow: NewJob | None = None
-    """What is enqueued in place of a job that is skipped, in app ``app``."""
+    follow: Any = None
+    """The NewJob that is enqueued in place of a job that is skipped, in app ``app``. (Not typed so: endings
+    come from child processes, which give none, and their decoder would have to know all that it names.)"""
     app: str = ""
 
 
