@@ -77,7 +77,9 @@ def _decide_start(simulation: Simulation, doubt: doubts.Doubt) -> None:
         act(
             simulation, doubt.id, lambda app, job, **who: doubts.confirm(app, job, run_no=doubt.run_no, **who)
         )
-    elif run in simulation.bodies.raised or simulation.bodies.owners[run].dead:
+        return
+    owner = simulation.bodies.owners.get(run)  # none: it has not begun, and nobody knows whether it will
+    if run in simulation.bodies.raised or (owner is not None and owner.dead):
         act(simulation, doubt.id, _refuted(doubt))
 
 
