@@ -26,6 +26,8 @@ COMMANDS = {
     "dead": ("dead", "Jobs that gave up: list, show, retry, waive."),
     "doubt": ("doubt", "Jobs in doubt: list, show, confirm, resume, refute, waive."),
     "queue": ("queue", "Queues: list."),
+    "schedule": ("schedule", "Schedules: list, show, preview, run, skip, pause, resume."),
+    "lock": ("lock", "Locks by name: list, break."),
     "migrate": ("migrate", "Bring the tables to this version."),
     "verify": ("verify", "Check the invariants on the live database."),
     "doctor": ("doctor", "Check the store, its settings, and the workers."),

@@ -173,6 +173,16 @@ def instant_text(at_us: int) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ" if at.second else "%Y-%m-%dT%H:%MZ")
 
 
+def open_hours(cron: str) -> bool:
+    """Whether an expression leaves the hour open, and so follows the hours as they pass."""
+    return len(_parsed(expand(cron)).hours) == 24
+
+
+def local_times(cron: str, first: datetime) -> Iterator[datetime]:
+    """Local times that an expression names, from ``first`` on, on a clock that is never set."""
+    yield from CronSim(expand(cron), first - timedelta(seconds=1))
+
+
 def _every(every_us: int, at_us: int) -> Iterator[int]:
     at = (at_us // every_us + 1) * every_us
     while True:
@@ -182,16 +192,16 @@ def _every(every_us: int, at_us: int) -> Iterator[int]:
 
 def _cron(expression: str, zone: tzinfo, after: int) -> Iterator[int]:
     """Instants above ``after``, in seconds."""
-    if len(_parsed(expression).hours) == 24:
+    if open_hours(expression):
         return _real_hours(expression, zone, after)
     return _times_of_day(expression, zone, after)
 
 
 def _times_of_day(expression: str, zone: tzinfo, after: int) -> Iterator[int]:
     # The clock's first instant at or after a local time grows with it, so that no earlier one is missed.
-    start = datetime.fromtimestamp(after, zone).replace(tzinfo=None) - timedelta(seconds=1)
+    start = datetime.fromtimestamp(after, zone).replace(tzinfo=None)
     last = after
-    for local in _locals(expression, start):
+    for local in local_times(expression, start):
         at = resolve(zone, local)
         if at > last:
             yield at
@@ -203,16 +213,11 @@ def _real_hours(expression: str, zone: tzinfo, after: int) -> Iterator[int]:
     for first, until, east in segments(zone, after + 1):
         if first > end:
             return
-        for local in _locals(expression, naive(first + east - 1)):
+        for local in local_times(expression, naive(first + east)):
             at = clock(local) - east
             if at >= until:
                 break
             yield at
-
-
-def _locals(expression: str, after: datetime) -> Iterator[datetime]:
-    """Local times that fit, on a clock that is never set."""
-    yield from CronSim(expression, after)
 
 
 @lru_cache(maxsize=512)
