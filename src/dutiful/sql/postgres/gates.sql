@@ -1,11 +1,6 @@
 -- name: find_gates
 -- The gates that are there as they are declared: nothing is written, and nothing locked.
-SELECT g.kind, g.key, g.id
-  FROM jsonb_to_recordset(:rows::jsonb)
-       AS r(kind text, key text, slots integer, passes boolean, per bigint, burst integer)
-  JOIN dutiful.gate AS g ON g.app = :app AND g.kind = r.kind AND g.key = r.key
-   AND g.slots = r.slots AND g.passes = r.passes
-   AND g.per IS NOT DISTINCT FROM r.per AND g.burst IS NOT DISTINCT FROM r.burst
+SELECT f.kind, f.key, f.id FROM dutiful.find_gates(:app, :rows::jsonb) AS f
 
 -- name: add_gates
 -- Gates that are new, or declared otherwise than before, in the order of their keys, so that two producers

@@ -527,6 +527,17 @@ CREATE INDEX place_rate ON dutiful.place (gate, seq) WHERE rate;
 CREATE INDEX job_arriving ON dutiful.job (gate_seq) WHERE gate_seq < 0;
 CREATE INDEX job_outside ON dutiful.job (run_at) WHERE gate IS NOT NULL AND gate_seq IS NULL;
 
+-- The gates that are there as they are declared. By their index, whatever the table was like when it was analysed.
+CREATE FUNCTION dutiful.find_gates(which text, rows jsonb) RETURNS TABLE (kind text, key text, id bigint)
+LANGUAGE sql STABLE SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+    SELECT g.kind, g.key, g.id
+      FROM pg_catalog.jsonb_to_recordset(rows)
+           AS r(kind text, key text, slots integer, passes boolean, per bigint, burst integer)
+      JOIN dutiful.gate AS g ON g.app = which AND g.kind = r.kind AND g.key = r.key
+       AND g.slots = r.slots AND g.passes = r.passes
+       AND g.per IS NOT DISTINCT FROM r.per AND g.burst IS NOT DISTINCT FROM r.burst
+$$;
+
 -- What a transaction does to jobs with gates is noted as it happens, and done when it commits. Both notes die
 -- with the transaction, or with a ROLLBACK TO.
 CREATE FUNCTION dutiful.gate_noted() RETURNS trigger
@@ -548,13 +559,16 @@ END $$;
 -- older than the lock (REPEATABLE READ) is not looked at: jobs take places in their orders, and come to the gates
 -- a moment later, by a chore.
 CREATE FUNCTION dutiful.pass_gates(arriving bigint, leaving uuid[], again bigint[]) RETURNS integer
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     fresh CONSTANT boolean := pg_catalog.current_setting('transaction_isolation') = 'read committed';
     held bigint[];
     freed bigint[];
-    more uuid[];
     moving uuid[];
+    undue uuid[];
+    more uuid[];
+    more_undue uuid[];
+    doors integer := 0;
     let integer := 0;
 BEGIN
     WITH mine AS (
@@ -568,6 +582,7 @@ BEGIN
          CROSS JOIN LATERAL (SELECT p.job_id FROM dutiful.place AS p WHERE p.gate = g.id AND p.seq > g.low
                               ORDER BY p.seq OFFSET g.slots LIMIT 1) AS p
           JOIN dutiful.job AS j ON j.id = p.job_id AND j.gates[pg_catalog.cardinality(j.gates)] <> g.id
+         WHERE fresh AND (leaving IS NOT NULL OR again IS NOT NULL)
     ), taken AS (
         SELECT g.id FROM dutiful.gate AS g
          WHERE g.kind <> 'rate' AND g.id IN (SELECT t.id FROM these AS t
@@ -577,65 +592,70 @@ BEGIN
     SELECT pg_catalog.array_agg(t.id) INTO held FROM taken AS t;
 
     -- Who was closed leaves, but a dead head that blocks its order; who comes back leaves all but its order.
-    WITH gone AS (
-        DELETE FROM dutiful.place AS p USING dutiful.gate AS g
-         WHERE p.job_id = ANY(leaving) AND g.id = p.gate AND (g.kind <> 'rate' OR p.granted IS NULL)
-           AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = p.job_id)
-           AND NOT (g.kind = 'order' AND NOT g.passes AND EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = p.job_id))
-        RETURNING p.gate
-    ), back AS (
-        DELETE FROM dutiful.place AS p USING dutiful.gate AS g, dutiful.job AS j
-         WHERE j.gate_seq < 0 AND j.gate_seq <= arriving AND j.run_no > 0 AND p.job_id = j.id
-           AND g.id = p.gate AND g.kind <> 'order' AND (g.kind <> 'rate' OR p.granted IS NULL)
-        RETURNING p.gate
-    )
-    SELECT pg_catalog.array_agg(DISTINCT x.gate) INTO freed
-      FROM (SELECT gate FROM gone UNION ALL SELECT gate FROM back UNION ALL SELECT unnest(again)) AS x;
-
-    -- Places in orders are taken by all, due or not, in doubt or not.
-    INSERT INTO dutiful.place (gate, seq, job_id, due)
-    SELECT n.gate, nextval('dutiful.gate_seq'), n.id, n.due
-      FROM (SELECT j.id, j.gates[1] AS gate, j.admitted AS due FROM dutiful.job AS j JOIN dutiful.gate AS g ON g.id = j.gates[1]
-             WHERE j.gate_seq < 0 AND j.gate_seq <= arriving AND g.kind = 'order'
-               AND NOT EXISTS (SELECT 1 FROM dutiful.place AS p WHERE p.job_id = j.id AND p.gate = g.id)
-             ORDER BY j.gate_seq DESC) AS n;
-    UPDATE dutiful.place AS p SET due = j.admitted FROM dutiful.job AS j
-     WHERE j.gate_seq < 0 AND j.gate_seq <= arriving AND p.job_id = j.id AND p.gate = j.gates[1] AND p.due <> j.admitted;
+    freed := again;
+    IF leaving IS NOT NULL THEN
+        WITH gone AS (
+            DELETE FROM dutiful.place AS p USING dutiful.gate AS g
+             WHERE p.job_id = ANY(leaving) AND g.id = p.gate AND p.granted IS NULL
+               AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = p.job_id)
+               AND NOT (g.kind = 'order' AND NOT g.passes
+                        AND EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = p.job_id))
+            RETURNING p.gate
+        )
+        SELECT freed || pg_catalog.array_agg(DISTINCT x.gate) INTO freed FROM gone AS x;
+    END IF;
     IF arriving IS NOT NULL THEN
+        WITH back AS (
+            DELETE FROM dutiful.place AS p USING dutiful.gate AS g, dutiful.job AS j
+             WHERE j.gate_seq < 0 AND j.gate_seq <= arriving AND j.run_no > 0 AND p.job_id = j.id
+               AND g.id = p.gate AND g.kind <> 'order' AND p.granted IS NULL
+            RETURNING p.gate
+        )
+        SELECT freed || pg_catalog.array_agg(DISTINCT x.gate) INTO freed FROM back AS x;
+        -- Places in orders are taken by all, due or not, in doubt or not.
+        UPDATE dutiful.place AS p SET due = j.admitted FROM dutiful.job AS j
+         WHERE j.gate_seq < 0 AND j.gate_seq <= arriving AND j.run_no > 0 AND p.job_id = j.id AND p.gate = j.gates[1]
+           AND p.granted IS NULL AND p.due <> j.admitted;
+        INSERT INTO dutiful.place (gate, seq, job_id, due)
+        SELECT n.gate, nextval('dutiful.gate_seq'), n.id, n.due
+          FROM (SELECT j.id, g.id AS gate, j.admitted AS due FROM dutiful.job AS j JOIN dutiful.gate AS g ON g.id = j.gates[1]
+                 WHERE j.gate_seq < 0 AND j.gate_seq <= arriving AND g.kind = 'order'
+                   AND NOT EXISTS (SELECT 1 FROM dutiful.place AS p WHERE p.job_id = j.id AND p.gate = g.id)
+                 ORDER BY j.gate_seq DESC) AS n;
         UPDATE dutiful.job AS j
            SET gate = CASE WHEN j.state = 'ready' THEN j.gates[1] END, gate_seq = NULL, admitted = false
          WHERE j.gate_seq < 0 AND j.gate_seq <= arriving
            AND (NOT fresh OR j.state <> 'ready' OR NOT j.admitted AND NOT EXISTS (
                    SELECT 1 FROM dutiful.gate AS g WHERE g.id = j.gates[1] AND g.kind = 'order'));
-        SELECT pg_catalog.array_agg(j.id ORDER BY j.gate_seq DESC) INTO moving
-          FROM dutiful.job AS j WHERE j.gate_seq < 0 AND j.gate_seq <= arriving;
+        SELECT pg_catalog.array_agg(j.id ORDER BY j.gate_seq DESC), max(pg_catalog.cardinality(j.gates)),
+               pg_catalog.array_agg(j.id) FILTER (WHERE NOT j.admitted)
+          INTO moving, doors, undue FROM dutiful.job AS j WHERE j.gate_seq < 0 AND j.gate_seq <= arriving;
     END IF;
     IF NOT fresh THEN
         RETURN 0;
     END IF;
 
-    FOR door IN 1 .. 4 LOOP
-        IF moving IS NOT NULL AND door > 1 THEN
+    FOR door IN 1 .. CASE WHEN freed IS NULL THEN coalesce(doors, 0) ELSE 4 END LOOP
+        IF door > 1 AND (undue IS NOT NULL OR freed IS NOT NULL) AND moving IS NOT NULL THEN
             -- Who is not due comes to the other gates later, as does who would have to wait for a lock here.
             WITH late AS (
                 UPDATE dutiful.job AS j SET gate = j.gates[door], gate_seq = NULL, ready_seq = NULL,
                        admitted = j.gates[door] IS NULL
-                  FROM dutiful.place AS o
-                 WHERE j.id = ANY(moving) AND o.job_id = j.id AND o.gate = j.gates[1]
-                   AND (door = 2 AND NOT o.due OR NOT (j.gates[door] = ANY(held) OR EXISTS (
-                        SELECT 1 FROM dutiful.gate AS g WHERE g.id = j.gates[door] AND g.kind = 'rate')))
+                 WHERE j.id = ANY(moving) AND (j.id IN (SELECT unnest(undue)) OR j.gates[door] IS NOT NULL
+                       AND j.gates[door] NOT IN (SELECT unnest(held)) AND NOT EXISTS (
+                           SELECT 1 FROM dutiful.gate AS g WHERE g.id = j.gates[door] AND g.kind = 'rate'))
                 RETURNING j.id
             )
             SELECT pg_catalog.array_agg(m.id ORDER BY m.place) INTO moving
               FROM unnest(moving) WITH ORDINALITY AS m(id, place) WHERE m.id NOT IN (SELECT l.id FROM late AS l);
+            undue := NULL;
         END IF;
         IF moving IS NOT NULL THEN
             INSERT INTO dutiful.place (gate, seq, job_id, due, rate)
             SELECT n.gate, nextval('dutiful.gate_seq'), n.id, true, n.rate
               FROM (SELECT j.id, g.id AS gate, g.kind = 'rate' AS rate FROM unnest(moving) WITH ORDINALITY AS m(id, place)
                       JOIN dutiful.job AS j ON j.id = m.id JOIN dutiful.gate AS g ON g.id = j.gates[door]
-                     WHERE NOT EXISTS (
-                           SELECT 1 FROM dutiful.place AS p WHERE p.job_id = j.id AND p.gate = j.gates[door] AND p.granted IS NULL)
+                     WHERE g.kind <> 'order'
                      ORDER BY m.place) AS n;
             WITH doors AS (
                 SELECT DISTINCT j.gates[door] AS gate FROM dutiful.job AS j
@@ -656,24 +676,24 @@ BEGIN
         END IF;
         -- Those for whom a place became free here go on with them.
         IF freed IS NOT NULL THEN
-            SELECT pg_catalog.array_agg(m.id ORDER BY m.seq) INTO more FROM (
-                SELECT j.id, p.seq FROM dutiful.gate AS g CROSS JOIN LATERAL (
-                       SELECT p.job_id, p.seq FROM dutiful.place AS p WHERE p.gate = g.id AND p.seq > g.low
+            SELECT pg_catalog.array_agg(m.id ORDER BY m.seq), pg_catalog.array_agg(m.id) FILTER (WHERE NOT m.due)
+              INTO more, more_undue FROM (
+                SELECT j.id, p.seq, p.due FROM dutiful.gate AS g CROSS JOIN LATERAL (
+                       SELECT p.job_id, p.seq, p.due FROM dutiful.place AS p WHERE p.gate = g.id AND p.seq > g.low
                         ORDER BY p.seq LIMIT g.slots) AS p
                   JOIN dutiful.job AS j ON j.id = p.job_id
-                 WHERE g.id = ANY(freed) AND g.id = ANY(held) AND j.gate = g.id AND j.gate_seq > 0
+                 WHERE g.id = ANY(freed) AND g.id IN (SELECT unnest(held)) AND j.gate = g.id AND j.gate_seq > 0
                    AND j.state = 'ready' AND j.gates[door] = g.id
                    FOR NO KEY UPDATE OF j SKIP LOCKED) AS m;
             moving := moving || more;
+            undue := undue || more_undue;
         END IF;
     END LOOP;
     IF moving IS NOT NULL THEN
         UPDATE dutiful.job AS j SET gate = NULL, gate_seq = NULL, admitted = true,
                ready_seq = CASE WHEN n.due THEN n.seq END
-          FROM (SELECT m.id, nextval('dutiful.ready_seq') AS seq, coalesce(o.due, true) AS due
-                  FROM (SELECT * FROM unnest(moving) WITH ORDINALITY AS m(id, place) ORDER BY m.place) AS m
-                  LEFT JOIN LATERAL (SELECT p.due FROM dutiful.place AS p JOIN dutiful.gate AS g ON g.id = p.gate AND g.kind = 'order'
-                              WHERE p.job_id = m.id) AS o ON true) AS n
+          FROM (SELECT m.id, nextval('dutiful.ready_seq') AS seq, m.id NOT IN (SELECT unnest(undue)) AS due
+                  FROM (SELECT * FROM unnest(moving) WITH ORDINALITY AS m(id, place) ORDER BY m.place) AS m) AS n
          WHERE j.id = n.id;
         GET DIAGNOSTICS let = ROW_COUNT;
     END IF;
@@ -681,7 +701,7 @@ BEGIN
         UPDATE dutiful.gate AS g SET low = m.seq - 1
           FROM unnest(freed) AS f(gate)
          CROSS JOIN LATERAL (SELECT p.seq FROM dutiful.place AS p WHERE p.gate = f.gate ORDER BY p.seq LIMIT 1) AS m
-         WHERE g.id = f.gate AND g.id = ANY(held) AND m.seq - 1 > g.low;
+         WHERE g.id = f.gate AND g.id IN (SELECT unnest(held)) AND m.seq - 1 > g.low;
     END IF;
     RETURN let;
 END $$;
