@@ -10,9 +10,11 @@ from .app.once_per import once_per
 from .app.running import Run
 from .app.task import Task
 from .app.transactions import AsyncTransaction, Transaction
+from .app.versions import acompare_and_set, awrite_version, compare_and_set, write_version
 from .engines.ledgers import make_ledger
 from .model.errors import (
     CommitUnknown,
+    Conflict,
     DutifulError,
     DutyTaken,
     EffectChanged,
@@ -27,12 +29,15 @@ from .model.errors import (
     KeyReused,
     LeaseLost,
     LedgerMissing,
+    LockBusy,
+    LockLost,
     NotBuilt,
     NotInTransaction,
     PayloadTooLarge,
     RequestChanged,
     ResultNotKept,
     ResultNotReady,
+    SlotsDiffer,
     StoreBusy,
     StoreError,
     StoreUnreachable,
@@ -54,6 +59,7 @@ __all__ = [
     "App",
     "AsyncTransaction",
     "CommitUnknown",
+    "Conflict",
     "DutifulError",
     "DutyTaken",
     "EffectChanged",
@@ -72,6 +78,8 @@ __all__ = [
     "LeaseLost",
     "LedgerMissing",
     "Lock",
+    "LockBusy",
+    "LockLost",
     "NotBuilt",
     "NotInTransaction",
     "Order",
@@ -83,6 +91,7 @@ __all__ = [
     "Retry",
     "RetryIn",
     "Run",
+    "SlotsDiffer",
     "Snooze",
     "StoreBusy",
     "StoreError",
@@ -97,9 +106,13 @@ __all__ = [
     "WorkRolledBack",
     "WrongArgument",
     "WrongState",
+    "acompare_and_set",
     "awrite_if_newer",
+    "awrite_version",
+    "compare_and_set",
     "make_ledger",
     "once",
     "once_per",
     "write_if_newer",
+    "write_version",
 ]

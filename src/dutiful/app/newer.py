@@ -17,7 +17,7 @@ from ..sql.render import Style
 Table = str | tuple[str, ...]
 Columns = Mapping[str, Any]
 
-_PLACES: Mapping[Style, str] = {
+PLACES: Mapping[Style, str] = {
     "named": ":p{}",
     "pyformat": "%(p{})s",
     "qmark": "?",
@@ -78,7 +78,7 @@ def _statement(
 ) -> tuple[str, dict[str, Any] | tuple[Any, ...]]:
     names = [quoted(name) for name in columns]
     counted = enumerate(columns, 1 if style == "dollar" else 0)
-    places = ", ".join(_PLACES[style].format(place) for place, _ in counted)
+    places = ", ".join(PLACES[style].format(place) for place, _ in counted)
     changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key)
     if style in ("format", "pyformat"):
         target, number = target.replace("%", "%%"), number.replace("%", "%%")

@@ -10,7 +10,7 @@ except dutiful.DutifulError as error:      # all that dutiful raises by itself
     log.error("%s %s", error.code, error)
 """,
     "DE100": """
-Raised while the module with your tasks is imported; no job exists yet. See the codes DE101 to DE105.
+Raised while the module with your tasks is imported; no job exists yet. See the codes DE101 to DE106.
 """,
     "DE101": """
 @app.task(priority=1000)                   # DE101: priority is from -100 to 100
@@ -29,6 +29,11 @@ def send_receipt(order_id: int) -> None: ...
     "DE104": """
 @app.task(delivery="exactly_once")         # DE104 in this version: it refuses what it cannot keep
 @app.task(once="charge:{order_id}")        # until then: at least once, and a body that is safe to repeat
+""",
+    "DE106": """
+@app.schedule("0 8 * *")                   # DE106: four fields
+@app.schedule("0 8 * * *", tz="CET+1")     # DE106: no such zone
+@app.schedule("0 8 * * *", tz="Europe/Vienna")   # right
 """,
     "DE105": """
 $ dutiful worker shop/jobs.py              # DE105: a path is no module
@@ -241,6 +246,36 @@ $ dutiful doubt refute ID --accept-risk    # when you have seen to it that the o
     "DE505": """
 $ dutiful doubt resume ID                  # DE505: an at_most_once body is never run on
 $ dutiful doubt confirm ID                 # it was done; or refute (surely not), or waive (given up)
+""",
+    "DE480": """
+dutiful.compare_and_set(conn, "article", key={"id": 7}, expected={"text": read}, new={"text": written})
+# DE480: the text is not what was read. In a task, let it go through: it runs again soon, uncharged.
+""",
+    "DE580": """
+$ dutiful lock break import --reason hung  # DE580: nobody holds it
+$ dutiful lock list                        # what is held, and who waits
+""",
+    "DE700": """
+Something about a lock by name: see the codes DE701 to DE703.
+""",
+    "DE701": """
+with app.lock("import", wait="10s"):       # DE701 after 10 s: it names who holds it
+with app.lock("import", wait=0):           # DE701 at once
+""",
+    "DE702": """
+with app.lock("import") as held:
+    for row in rows:
+        held.check()                       # DE702: stop, another may be at work
+        dutiful.write_if_newer(conn, "total", key={"id": 1}, number=("grant_no", held.grant_no))
+""",
+    "DE703": """
+with app.lock("import", slots=3): ...      # by one program
+with app.lock("import", slots=2): ...      # DE703 by another, while the first holds it
+""",
+    "DE506": """
+$ dutiful schedule resume report           # DE506: it is not paused
+$ dutiful schedule run report --at 2026-01-15T07:00Z   # DE506, if its ledger has no such occurrence
+$ dutiful schedule show report             # its ledger
 """,
     "DE600": """
 Something about a key of dutiful.once or its block: see the codes DE601 to DE603.

@@ -25,7 +25,7 @@ COMMANDS = {
     "job": ("job", "Jobs: list, show, why (isn't it running?), cancel, retry, unwaive."),
     "dead": ("dead", "Jobs that gave up: list, show, retry, waive."),
     "doubt": ("doubt", "Jobs in doubt: list, show, confirm, resume, refute, waive."),
-    "queue": ("queue", "Queues: list."),
+    "queue": ("queue", "Queues: list, late, pause, resume."),
     "schedule": ("schedule", "Schedules: list, show, preview, run, skip, pause, resume."),
     "lock": ("lock", "Locks by name: list, break."),
     "migrate": ("migrate", "Bring the tables to this version."),

@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .durations import Duration, microseconds, text
-from .errors import EffectChanged, InvalidTask
+from .errors import Conflict, EffectChanged, InvalidTask
 
 RETRY_TIMES = 8
 RETRY_TIMES_MAX = 10_000
 SNOOZE_US_MIN = 100_000
 """A snooze costs no try, so a shorter one could go round as fast as the worker can."""
+CONFLICTS_MAX = 10
+"""So many uncharged runs an attempt allows a task that meets conflicts; then a conflict is charged."""
+CONFLICT_US, CONFLICT_US_MAX = 100_000, 5_000_000
+"""The wait after a conflict: at least the first; by chance up to that doubled with each, or the last."""
 RETRY_AFTER_US_MAX = 7 * 86_400_000_000
 """An error's ``retry_after`` comes from somebody else's server; a mistake there must not park a job."""
 
@@ -149,8 +153,8 @@ class Bury:
 Verdict = Again | Bury
 
 
-def judge(error: BaseException, *, attempt: int, retry: Retry, chance: float) -> Verdict:
-    """What follows when the body of ``attempt`` (1 is the first) raised ``error``.
+def judge(error: BaseException, *, attempt: int, retry: Retry, chance: float, run_no: int = 0) -> Verdict:
+    """What follows when the body of ``attempt`` (1 is the first), in run ``run_no``, raised ``error``.
 
     ====================================  =======================================================
     raised                                verdict
@@ -158,6 +162,8 @@ def judge(error: BaseException, *, attempt: int, retry: Retry, chance: float) ->
     ``Snooze(delay)``                     again after delay, uncharged, however many tries are left
     ``GiveUp(reason)``                    bury: ``gave_up``
     ``EffectChanged``                     bury: ``changed``
+    ``Conflict``, few uncharged runs yet  again soon, uncharged: :data:`CONFLICTS_MAX` runs of the job
+                                          for each charged attempt, whatever they were not charged for
     an error the policy does not retry    bury: ``error`` (``retry=0``, not in ``on``, in ``never``)
     ``RetryIn(delay)``, tries are left    again after delay
     any other error, tries are left       again after the backoff, or the error's ``retry_after``,
@@ -172,6 +178,11 @@ def judge(error: BaseException, *, attempt: int, retry: Retry, chance: float) ->
         return Bury("gave_up", error)
     if isinstance(cause, EffectChanged):
         return Bury("changed", error)
+    if isinstance(cause, Conflict) and not isinstance(cause, retry.never):
+        free = max(0, run_no - attempt)
+        if free < attempt * CONFLICTS_MAX:
+            longest = min(CONFLICT_US << min(free % CONFLICTS_MAX, 6), CONFLICT_US_MAX)
+            return Again(CONFLICT_US + round((longest - CONFLICT_US) * chance), False, None)
     if retry.times == 0 or not (isinstance(cause, RetryIn) or retry.wants(cause)):
         return Bury("error", error)
     if attempt > retry.times:

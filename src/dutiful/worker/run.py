@@ -177,7 +177,8 @@ def failed(task: Task[..., Any], lease: Lease, error: BaseException) -> Ending:
     """The ending of a body that raised, by the pure verdict on it."""
     if isinstance(error, EffectStop):
         return stopped(task, lease, error)
-    verdict = judge(error, attempt=lease.attempt, retry=task.policy.retry, chance=random.random())
+    numbers: dict[str, Any] = {"attempt": lease.attempt, "run_no": lease.run_no}
+    verdict = judge(error, retry=task.policy.retry, chance=random.random(), **numbers)
     if _once(task) and isinstance(verdict, Again):
         verdict = Bury("error", error)  # whatever the body asks for: it has begun, and is never run again
     about: dict[str, Any] = {"job_id": lease.job_id, "task": lease.task, "attempt": lease.attempt}
