@@ -34,9 +34,7 @@ class Night:
         shown = ", ".join(f"{one:%H:%M}" for one in self.times[:4]) + (", …" if len(self.times) > 4 else "")
         came = came if len(self.times) > 1 else "is left out" if self.change.forward else "comes twice"
         if not self.fires:
-            return (
-                f"{shown} {came}, and {'do' if len(self.times) > 1 else 'does'} not fire: the hour never was"
-            )
+            return f"{shown} {came}; nothing fires: that hour never was"
         if self.change.forward:
             return f"{shown} {came}; fires when the clock is set"
         if len(self.fires) > len(self.times):
