@@ -137,6 +137,9 @@ def chromium() -> Path:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts what runs behind it so, and every process of a test would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if _is_worker(config):
         return
     if report := os.environ.pop("DUTIFUL_TEST_REPORT", None):
