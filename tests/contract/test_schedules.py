@@ -232,17 +232,17 @@ def test_a_person_runs_what_waits_and_leaves_out_another(store_world: World) -> 
     fire(world, one)
     first, second = at("2026-01-15T01:00"), at("2026-01-15T02:00")
     job_id, duplicate = world.run(
-        schedule_verbs.run(APP, "report", first, one.make(first), actor="ann", reason="go")
+        schedule_verbs.run(APP, "report", first, one.make, actor="ann", reason="go")
     )
     assert world.row(job_id)["key"] == "report/2026-01-15T01:00Z" and not duplicate
-    assert world.run(schedule_verbs.run(APP, "report", first, one.make(first), actor="bob")) == (job_id, True)
+    assert world.run(schedule_verbs.run(APP, "report", first, one.make, actor="bob")) == (job_id, True)
     world.run(schedule_verbs.skip(APP, "report", second, actor="ann", reason="too late"))
     with pytest.raises(ScheduleRefused, match="that waits"):
         world.run(schedule_verbs.skip(APP, "report", second, actor="ann", reason="too late"))
     assert ledger(world) == [("enqueued", "01:00Z", 1), ("skipped", "02:00Z", 1)]
     assert world.audits("report") == ["run", "skip"]
     # What was skipped can still be run: its own row then stands beside the skip.
-    world.run(schedule_verbs.run(APP, "report", second, one.make(second), actor="ann"))
+    world.run(schedule_verbs.run(APP, "report", second, one.make, actor="ann"))
     assert ("enqueued", "02:00Z", 1) in ledger(world)
 
 
@@ -250,8 +250,7 @@ def test_a_run_by_hand_and_the_tick_of_the_same_second_are_one(store_world: Worl
     world, one = store_world, declared(every_us=MINUTE)
     begun(world, one)
     world.clock.at_us = at("2026-01-15T00:01:00") + 200_000
-    tick = at("2026-01-15T00:01:00")
-    by_hand, _ = world.run(schedule_verbs.run(APP, "report", None, one.make(tick), actor="ann"))
+    by_hand, _ = world.run(schedule_verbs.run(APP, "report", None, one.make, actor="ann"))
     assert fire(world, one).made == []
     assert [row["id"] for row in world.table("job")] == [by_hand]
 
@@ -262,7 +261,7 @@ def test_what_is_not_there_is_refused_with_the_nearest_name(store_world: World) 
     with pytest.raises(ScheduleRefused, match="did you mean report"):
         world.run(schedule_verbs.pause(APP, "reprot", actor="ann", reason="x"))
     with pytest.raises(ScheduleRefused, match="no occurrence at"):
-        world.run(schedule_verbs.run(APP, "report", 60 * SECOND, declared().make(0), actor="ann"))
+        world.run(schedule_verbs.run(APP, "report", 60 * SECOND, declared().make, actor="ann"))
 
 
 def test_the_ledger_is_pruned_but_what_waits_stays(store_world: World) -> None:

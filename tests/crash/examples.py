@@ -133,6 +133,25 @@ class World:
         run(enqueue.one(APP, job(gates=(Gate("lock", "later", 1),), run_at_us=None, delay_us=1)))
         run(enqueue.many(APP, [job(gates=(RATE,)) for _ in range(3)]))
         run(gates.grant(run(gates.busy_rates())[0]))
+        self._schedules()
+
+    def _schedules(self) -> None:
+        """Schedules of which occurrences are due, one that nobody declares, one that is paused."""
+        run, clock = self.engine.run, self.engine.clock
+        left = declared("left", missed="people")
+        mine = [declared("due"), declared("late", missed="people"), declared("paused")]
+        leaver, now = run(workers.register(worker())), run(health.now())
+        try:
+            self.engine.clock = lambda: now - 5_000_000
+            run(schedules.declare(APP, self.me, mine))
+            run(schedules.declare(APP, leaver, [left]))
+            self.engine.clock = lambda: now - 2_500_000
+            run(schedules.fire(APP, left))
+            run(schedule_verbs.pause(APP, "paused", actor="ann", reason="looking"))
+        finally:
+            self.engine.clock = clock
+        run(workers.leave(leaver))
+        self.waits = run(schedule_verbs.waiting(APP))["left"][1]
 
     def _doubts(self) -> None:
         """One body that has begun for good, one that was cut off, a call without an answer, a waiver."""
@@ -305,9 +324,11 @@ EXAMPLES: dict[str, Example] = {
     "schedules.prune": lambda w: schedules.prune(APP, 1),
     "schedule_verbs.ledger": lambda w: schedule_verbs.ledger(APP, "due"),
     "schedule_verbs.waiting": lambda w: schedule_verbs.waiting(APP),
-    "schedule_verbs.run": lambda w: schedule_verbs.run(APP, "due", None, job(key="due/x"), actor="ann"),
+    "schedule_verbs.run": lambda w: schedule_verbs.run(
+        APP, "due", None, declared("due").make, actor="ann"
+    ),
     "schedule_verbs.run of one that waits": lambda w: schedule_verbs.run(
-        APP, "left", w.waits, job(key=occurrence_key("left", w.waits)), actor="ann"
+        APP, "left", w.waits, declared("left").make, actor="ann"
     ),
     "schedule_verbs.skip": lambda w: schedule_verbs.skip(APP, "left", w.waits, actor="ann", reason="no"),
     "schedule_verbs.pause": lambda w: schedule_verbs.pause(APP, "due", actor="ann", reason="r"),

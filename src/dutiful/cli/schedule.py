@@ -129,11 +129,10 @@ def run(session: Session, name: str, at: str | None, reason: str) -> None:
     with reach(session) as store:
         own = _own(store, name)
         when = _instant(at, session) if at else None
-        job = own.job(when if when is not None else _second(store.run(health.now())))
         job_id, there = store.run(
-            schedule_verbs.run(store.name, name, when, job, actor=session.who, reason=reason)
+            schedule_verbs.run(store.name, name, when, own.job, actor=session.who, reason=reason)
         )
-        store.engine.wake(job.queue)
+        store.engine.wake(own.task.policy.queue)
     if session.json:
         fields = {"schedule": name, "job": job_id, "duplicate": there, "actor": session.who}
         session.printer.document("schedule.run/1", fields)
@@ -303,10 +302,6 @@ def _own(store: Reach, name: str) -> Schedule:
     if name not in app.schedules:
         raise ScheduleRefused(f"The app declares no schedule {name!r}{near(name, app.schedules)}.")
     return app.schedules[name]
-
-
-def _second(now_us: int) -> int:
-    return now_us // 1_000_000 * 1_000_000
 
 
 def _instant(text: str, session: Session) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..model.errors import ScheduleRefused
@@ -58,7 +58,13 @@ def waiting(app: str) -> Steps[Mapping[str, tuple[int, int]]]:
 
 @operation
 def run(
-    app: str, name: str, at_us: int | None, job: NewJob, *, actor: str, reason: str = ""
+    app: str,
+    name: str,
+    at_us: int | None,
+    make: Callable[[int], NewJob],
+    *,
+    actor: str,
+    reason: str = "",
 ) -> Steps[tuple[str, bool]]:
     """Make one occurrence at a person's word: (job id, whether it was there already).
 
@@ -73,6 +79,7 @@ def run(
         return found.job_id, True
     if at_us is not None and found is None:
         raise ScheduleRefused(f"Schedule {name} has no occurrence at {instant_text(at)} in its ledger.")
+    job = make(at)
     fresh = found is None or found.skipped
     if fresh:
         row = {"app": app, "schedule": name, "at": at, "task": job.task, "key": key, "job": job.id}
