@@ -250,4 +250,4 @@ def test_help_is_quick_and_loads_no_driver(small_shop: Shop) -> None:
         after = os.times()
         return (after.children_user - before.children_user) + (after.children_system - before.children_system)
 
-    assert min(seconds() for _ in range(5)) < 0.4
+    assert min(seconds() for _ in range(5)) < 0.25
