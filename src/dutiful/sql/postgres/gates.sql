@@ -72,7 +72,7 @@ SELECT p.seq,
   LEFT JOIN LATERAL (SELECT h.claimed_at FROM dutiful.history AS h WHERE j.id IS NULL AND h.id = p.job_id
                       ORDER BY h.finished_at DESC LIMIT 1) AS h ON true
   LEFT JOIN dutiful.dead AS d ON j.id IS NULL AND d.id = p.job_id
- WHERE p.gate = :gate AND p.rate AND p.granted IS NOT NULL
+ WHERE p.gate = :gate AND p.granted IS NOT NULL
 
 -- name: grant_starts
 -- Lets the next :n through, forgets the starts that were seen, and keeps what is in the bucket.

@@ -69,7 +69,7 @@ SELECT p.seq,
   FROM dutiful.place AS p
   LEFT JOIN dutiful.job AS j ON j.id = p.job_id
   LEFT JOIN dutiful.dead AS d ON d.id = p.job_id
- WHERE p.gate = :gate AND p.rate AND p.granted IS NOT NULL
+ WHERE p.gate = :gate AND p.granted IS NOT NULL
 
 -- name: grant_starts
 -- Lets the next :n through, forgets the starts that were seen, and keeps what is in the bucket.

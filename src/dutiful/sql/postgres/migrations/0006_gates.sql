@@ -40,6 +40,7 @@ CREATE TABLE dutiful.place (
 
 CREATE INDEX place_job ON dutiful.place (job_id);
 CREATE INDEX place_rate ON dutiful.place (gate, seq) WHERE rate;
+CREATE INDEX place_granted ON dutiful.place (gate, seq) WHERE granted IS NOT NULL;
 
 -- A job with gates ("gates", in the order of passing) stands at "gate" with the place "gate_seq", or comes there when it is due
 -- ("gate_seq" null), or is through (both null). Below 0 it has just come, or come back, in a
@@ -53,12 +54,13 @@ CREATE INDEX job_outside ON dutiful.job (run_at) WHERE gate IS NOT NULL AND gate
 
 -- The gates that are there as they are declared. By their index, whatever the table was like when it was analysed.
 CREATE FUNCTION dutiful.find_gates(which text, rows jsonb) RETURNS TABLE (kind text, key text, id bigint)
-LANGUAGE sql STABLE SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+LANGUAGE sql STABLE SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = on AS $$
     SELECT g.kind, g.key, g.id
       FROM pg_catalog.jsonb_to_recordset(rows)
            AS r(kind text, key text, slots integer, passes boolean, per bigint, burst integer)
-      JOIN dutiful.gate AS g ON g.app = which AND g.kind = r.kind AND g.key = r.key
-       AND g.slots = r.slots AND g.passes = r.passes
+     CROSS JOIN LATERAL (SELECT g.* FROM dutiful.gate AS g
+                          WHERE g.app = which AND g.kind = r.kind AND g.key = r.key LIMIT 1) AS g
+     WHERE g.slots = r.slots AND g.passes = r.passes
        AND g.per IS NOT DISTINCT FROM r.per AND g.burst IS NOT DISTINCT FROM r.burst
 $$;
 
@@ -83,15 +85,17 @@ END $$;
 -- older than the lock (REPEATABLE READ) is not looked at: jobs take places in their orders, and come to the gates
 -- a moment later, by a chore.
 CREATE FUNCTION dutiful.pass_gates(arriving bigint, leaving uuid[], again bigint[]) RETURNS integer
-LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = on AS $$
 DECLARE
     fresh CONSTANT boolean := pg_catalog.current_setting('transaction_isolation') = 'read committed';
     held bigint[];
     freed bigint[];
     moving uuid[];
     undue uuid[];
-    more uuid[];
-    more_undue uuid[];
+    places integer[];
+    next_ids uuid[];
+    next_doors integer[];
+    next_undue uuid[];
     doors integer := 0;
     let integer := 0;
 BEGIN
@@ -116,7 +120,6 @@ BEGIN
     SELECT pg_catalog.array_agg(t.id) INTO held FROM taken AS t;
 
     -- Who was closed leaves, but a dead head that blocks its order; who comes back leaves all but its order.
-    freed := again;
     IF leaving IS NOT NULL THEN
         WITH gone AS (
             DELETE FROM dutiful.place AS p USING dutiful.gate AS g
@@ -126,7 +129,8 @@ BEGIN
                         AND EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = p.job_id))
             RETURNING p.gate
         )
-        SELECT freed || pg_catalog.array_agg(DISTINCT x.gate) INTO freed FROM gone AS x;
+        SELECT pg_catalog.array_agg(x.gate), pg_catalog.array_agg(x.n) INTO freed, places
+          FROM (SELECT o.gate, count(*)::integer AS n FROM gone AS o GROUP BY o.gate) AS x;
     END IF;
     IF arriving IS NOT NULL THEN
         WITH back AS (
@@ -134,8 +138,12 @@ BEGIN
              WHERE j.gate_seq < 0 AND j.gate_seq <= arriving AND j.run_no > 0 AND p.job_id = j.id
                AND g.id = p.gate AND g.kind <> 'order' AND p.granted IS NULL
             RETURNING p.gate
+        ), all_left AS (
+            SELECT f.gate, f.n FROM unnest(freed, places) AS f(gate, n)
+            UNION ALL SELECT b.gate, 1 FROM back AS b
         )
-        SELECT freed || pg_catalog.array_agg(DISTINCT x.gate) INTO freed FROM back AS x;
+        SELECT pg_catalog.array_agg(x.gate), pg_catalog.array_agg(x.n) INTO freed, places
+          FROM (SELECT o.gate, sum(o.n)::integer AS n FROM all_left AS o GROUP BY o.gate) AS x;
         -- Places in orders are taken by all, due or not, in doubt or not.
         UPDATE dutiful.place AS p SET due = j.admitted FROM dutiful.job AS j
          WHERE j.gate_seq < 0 AND j.gate_seq <= arriving AND j.run_no > 0 AND p.job_id = j.id AND p.gate = j.gates[1]
@@ -159,8 +167,24 @@ BEGIN
         RETURN 0;
     END IF;
 
-    FOR door IN 1 .. CASE WHEN freed IS NULL THEN coalesce(doors, 0) ELSE 4 END LOOP
-        IF door > 1 AND (undue IS NOT NULL OR freed IS NOT NULL) AND moving IS NOT NULL THEN
+    -- Those for whom a place became free: of the first "slots" the last so many. (All of them, asked again.)
+    IF freed IS NOT NULL OR again IS NOT NULL THEN
+        SELECT pg_catalog.array_agg(m.id ORDER BY m.seq), pg_catalog.array_agg(m.door ORDER BY m.seq),
+               pg_catalog.array_agg(m.id) FILTER (WHERE NOT m.due)
+          INTO next_ids, next_doors, next_undue FROM (
+            SELECT j.id, p.seq, p.due, pg_catalog.array_position(j.gates, g.id) AS door
+              FROM (SELECT f.gate, f.n FROM unnest(freed, places) AS f(gate, n)
+                    UNION ALL SELECT a.gate, 1000000 FROM unnest(again) AS a(gate)) AS f
+              JOIN dutiful.gate AS g ON g.id = f.gate AND g.id IN (SELECT unnest(held))
+             CROSS JOIN LATERAL (SELECT p.job_id, p.seq, p.due FROM dutiful.place AS p
+                                  WHERE p.gate = g.id AND p.seq > g.low
+                                  ORDER BY p.seq OFFSET greatest(g.slots - f.n, 0) LIMIT least(f.n, g.slots)) AS p
+              JOIN dutiful.job AS j ON j.id = p.job_id AND j.gate = g.id AND j.gate_seq > 0 AND j.state = 'ready'
+               FOR NO KEY UPDATE OF j SKIP LOCKED) AS m;
+    END IF;
+
+    FOR door IN 1 .. CASE WHEN next_ids IS NULL THEN coalesce(doors, 0) ELSE 4 END LOOP
+        IF door > 1 AND (undue IS NOT NULL OR next_ids IS NOT NULL) AND moving IS NOT NULL THEN
             -- Who is not due comes to the other gates later, as does who would have to wait for a lock here.
             WITH late AS (
                 UPDATE dutiful.job AS j SET gate = j.gates[door], gate_seq = NULL, ready_seq = NULL,
@@ -198,19 +222,12 @@ BEGIN
             SELECT pg_catalog.array_agg(m.id ORDER BY m.place) INTO moving
               FROM unnest(moving) WITH ORDINALITY AS m(id, place) WHERE m.id NOT IN (SELECT s.id FROM stays AS s);
         END IF;
-        -- Those for whom a place became free here go on with them.
-        IF freed IS NOT NULL THEN
-            SELECT pg_catalog.array_agg(m.id ORDER BY m.seq), pg_catalog.array_agg(m.id) FILTER (WHERE NOT m.due)
-              INTO more, more_undue FROM (
-                SELECT j.id, p.seq, p.due FROM dutiful.gate AS g CROSS JOIN LATERAL (
-                       SELECT p.job_id, p.seq, p.due FROM dutiful.place AS p WHERE p.gate = g.id AND p.seq > g.low
-                        ORDER BY p.seq LIMIT g.slots) AS p
-                  JOIN dutiful.job AS j ON j.id = p.job_id
-                 WHERE g.id = ANY(freed) AND g.id IN (SELECT unnest(held)) AND j.gate = g.id AND j.gate_seq > 0
-                   AND j.state = 'ready' AND j.gates[door] = g.id
-                   FOR NO KEY UPDATE OF j SKIP LOCKED) AS m;
-            moving := moving || more;
-            undue := undue || more_undue;
+        IF next_ids IS NOT NULL THEN
+            SELECT moving || pg_catalog.array_agg(n.id ORDER BY n.place) INTO moving
+              FROM unnest(next_ids, next_doors) WITH ORDINALITY AS n(id, at, place) WHERE n.at = door;
+            IF door = 1 THEN
+                undue := undue || next_undue;
+            END IF;
         END IF;
     END LOOP;
     IF moving IS NOT NULL THEN

@@ -37,6 +37,7 @@ CREATE TABLE dutiful_place (
 CREATE INDEX dutiful_place_gate ON dutiful_place (gate, seq);
 CREATE INDEX dutiful_place_job ON dutiful_place (job_id);
 CREATE INDEX dutiful_place_rate ON dutiful_place (gate, seq) WHERE rate;
+CREATE INDEX dutiful_place_granted ON dutiful_place (gate, seq) WHERE granted IS NOT NULL;
 
 -- A job with gates ("gates", in the order of passing) stands at "gate" with the place "gate_seq", or comes there
 -- when it is due ("gate_seq" null), or is through (both null). Below 0 it has just come (-1), or is being let
