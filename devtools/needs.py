@@ -115,10 +115,10 @@ def _postgres_from_wheel(environment: Environment) -> Path | None:
     return None
 
 
-def _runs(program: Path) -> bool:
-    """False where the wheel was built for another C library."""
+def _runs(program: Path, *arguments: str) -> bool:
+    """False where, say, a wheel was built for another C library."""
     try:
-        return subprocess.run([program, "--version"], capture_output=True).returncode == 0
+        return subprocess.run([program, *(arguments or ("--version",))], capture_output=True).returncode == 0
     except OSError:
         return False
 
@@ -134,6 +134,11 @@ def _clusters() -> set[tuple[str, str]]:
 def _find_redis() -> Path | None:
     found = shutil.which("redis-server") or shutil.which("valkey-server")
     return Path(found) if found else None
+
+
+def _find_ruby() -> Path | None:
+    found = shutil.which("ruby")
+    return Path(found) if found and _runs(Path(found), "-e", 'require "redis"') else None
 
 
 def _find_chromium() -> Path | None:
@@ -157,6 +162,13 @@ REDIS = Need(
     find=_find_redis,
     packages=("redis-server",),
 )
+RUBY = Need(
+    name="ruby",
+    title="Ruby with its Redis client",
+    variable="DUTIFUL_RUBY",
+    find=_find_ruby,
+    packages=("ruby", "ruby-redis"),
+)
 CHROMIUM = Need(
     name="chromium",
     title="Chromium",
@@ -165,7 +177,7 @@ CHROMIUM = Need(
     packages=("chromium",),
 )
 
-NEEDS = (POSTGRES, REDIS, CHROMIUM)
+NEEDS = (POSTGRES, REDIS, RUBY, CHROMIUM)
 
 
 def obtain_for_tests(environment: Environment) -> list[Need]:

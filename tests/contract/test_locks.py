@@ -160,9 +160,10 @@ def app(rows_url: str) -> Iterator[App]:
 
 def test_a_block_holds_the_lock(app: App) -> None:
     with app.lock("import") as held:
-        assert (held.name, held.grant_no, held.trusted) == ("import", 1, True)
+        first = held.grant_no
+        assert (held.name, held.trusted) == ("import", True)
         held.check()
-        with pytest.raises(LockBusy, match=rf"held by .* pid {os.getpid()} \(grant 1"):
+        with pytest.raises(LockBusy, match=rf"held by .* pid {os.getpid()} \(grant {first}"):
             with app.lock("import", wait=0):
                 raise AssertionError
         with pytest.raises(LockBusy, match="after 100ms"):
@@ -172,7 +173,7 @@ def test_a_block_holds_the_lock(app: App) -> None:
             with app.lock("import", slots=2):
                 raise AssertionError
     with app.lock("import", wait=0) as held:
-        assert held.grant_no == 2
+        assert held.grant_no > first
     assert app.keeper.store.listed(APP) == []
 
 
@@ -197,14 +198,15 @@ def test_waiters_are_let_in_in_the_order_of_asking(app: App) -> None:
             until(lambda count=count: len(app.keeper.store.listed(APP)) == count)
     for thread in threads:
         thread.join()
-    assert came == [(number, number + 2) for number in range(6)]
+    assert [number for number, _ in came] == list(range(6))
+    assert [number for _, number in came] == sorted({number for _, number in came})
 
 
 def test_a_lock_is_renewed_for_as_long_as_it_is_held(app: App) -> None:
     with app.lock("import", lease="0.6s") as held, app.lock("other", lease="30s"):
         seen = app.keeper.store.listed(APP, "import")[0].until_us
         until(lambda: app.keeper.store.listed(APP, "import")[0].until_us > seen + 600_000)
-        assert held.grant_no == 1
+        assert held.grant_no
 
 
 def test_what_is_not_renewed_is_not_trusted_in_time(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +271,7 @@ def test_async_blocks_too(app: App) -> None:
             await asyncio.gather(*(one() for _ in range(8)))
 
     asyncio.run(all_of_them())
-    assert sorted(came) == list(range(1, 9))
+    assert len(set(came)) == 8
     assert app.keeper.store.listed(APP) == []
 
 

@@ -1,0 +1,1 @@
+"""Other systems' stores, for those who have them: locks in Redis."""
