@@ -281,11 +281,11 @@ def test_the_fields_of_a_job_are_frozen(shop: Shop) -> None:
     job = shop("job", "show", id, "--json").document["job"]
     assert job.keys() == JOB | {
         "app", "epoch", "delivery", "run_no", "suspect", "worker", "args_version", "args", "result",
-        "started_at", "in_doubt_at", "doubt",
+        "started_at", "in_doubt_at", "doubt", "cancel_asked_at", "deadline",
     }  # fmt: skip
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", job["enqueued_at"])
     [queue] = shop("queue", "list", "--json").document["queues"]
     assert queue.keys() == {
         "name", "due", "later", "running", "in_doubt", "dead", "oldest_due_at", "oldest_due_s", "target_s",
-        "late", "workers",
+        "late", "workers", "limit", "slots_taken", "paused",
     }  # fmt: skip

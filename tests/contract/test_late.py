@@ -36,8 +36,14 @@ def state_of(app: App, id: str) -> tuple[str, str | None]:
     return job.state, job.outcome or job.reason
 
 
-@pytest.mark.parametrize("delivery", DELIVERIES)
-@pytest.mark.parametrize(("late_by", "too_late"), [("1d", False), ("1d1s", True), (MONTH, True)])
+@pytest.mark.parametrize(
+    ("delivery", "late_by", "too_late"),
+    [
+        (DELIVERIES[0], "1d", False),
+        (DELIVERIES[0], "1d1s", True),
+        *((one, MONTH, True) for one in DELIVERIES),
+    ],
+)
 @pytest.mark.parametrize(
     ("then", "ended"),
     [("run", ("done", "performed")), ("skip", ("done", "skipped")), ("dead", ("dead", "stale"))],

@@ -32,7 +32,8 @@ def job(**fields: Any) -> JobView:
         task="render", key=None, args=b"{}", args_version=1, epoch=1, run_no=0, attempt=0, crashes=0,
         losses=0, suspect=False, delivery="at_least_once", run_at_us=NOW - MINUTE,
         enqueued_at_us=NOW - MINUTE, claimed_at_us=None, ended_at_us=None, worker=None, ready_seq=7,
-        gate=None, result=None, started_at_us=None, doubt_at_us=None, doubt=None, now_us=NOW,
+        gate=None, result=None, started_at_us=None, doubt_at_us=None, doubt=None,
+        cancel_at_us=None, deadline_us=None, now_us=NOW,
     )  # fmt: skip
     return JobView(**(told | fields))
 

@@ -85,7 +85,8 @@ class Handle(Generic[R]):
 
     async def acancel(self, reason: str = "", *, actor: str = "") -> JobView:
         """:meth:`cancel` for an event loop."""
-        return await self._app.engine.arun(people.call_off(self._app.name, self.id, actor=actor, reason=reason))
+        asking = people.call_off(self._app.name, self.id, actor=actor, reason=reason)
+        return await self._app.engine.arun(asking)
 
     def _ended(self, job: JobView, failures: list[FailureView]) -> R:
         if job.state == "done" and job.outcome == "performed":

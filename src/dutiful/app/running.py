@@ -37,7 +37,18 @@ class Run:
 
     given: ClassVar[Run]
 
-    __slots__ = ("_cancelled", "_effects", "_means", "_over", "_stop", "attempt", "duty_key", "job_id", "run_no", "task")
+    __slots__ = (
+        "_cancelled",
+        "_effects",
+        "_means",
+        "_over",
+        "_stop",
+        "attempt",
+        "duty_key",
+        "job_id",
+        "run_no",
+        "task",
+    )
 
     def __init__(
         self,

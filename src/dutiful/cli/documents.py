@@ -61,6 +61,8 @@ def of_job(job: JobView) -> dict[str, Any]:
         "in_doubt_at": iso(job.doubt_at_us),
         "doubt": job.doubt,
         "ended_at": iso(job.ended_at_us),
+        "cancel_asked_at": iso(job.cancel_at_us),
+        "deadline": iso(job.deadline_us),
         "worker": job.worker,
         "args_version": job.args_version,
         "args": raw(job.args),
@@ -118,6 +120,16 @@ def of_queue(queue: QueueView, workers: int) -> dict[str, Any]:
         "target_s": None if queue.target_us is None else queue.target_us / 1e6,
         "late": is_late(queue),
         "workers": workers,
+        "limit": queue.slots,
+        "slots_taken": queue.taken,
+        "paused": None
+        if queue.paused_at_us is None
+        else {
+            "at": iso(queue.paused_at_us),
+            "until": iso(queue.paused_until_us),
+            "by": queue.paused_by,
+            "reason": queue.pause_reason,
+        },
     }
 
 

@@ -277,6 +277,17 @@ $ dutiful schedule resume report           # DE506: it is not paused
 $ dutiful schedule run report --at 2026-01-15T07:00Z   # DE506, if its ledger has no such occurrence
 $ dutiful schedule show report             # its ledger
 """,
+    "DE460": """
+@app.task()
+def send_all(day: date, *, run: Run) -> None:
+    for one in due(day):
+        run.check()                        # DE460 after: dutiful job cancel ID; let it go through
+        send(one)
+""",
+    "DE560": """
+$ dutiful queue pause maill --reason "…"   # DE560: there is no such queue
+$ dutiful queue list                       # how it is spelt
+""",
     "DE600": """
 Something about a key of dutiful.once or its block: see the codes DE601 to DE603.
 """,

@@ -65,7 +65,9 @@ def _head(printer: Printer, job: JobView) -> None:
         runs += f"; {job.crashes} killed their worker"
     printer.fields(
         [
-            ("because", REASONS.get(job.reason or "", "")),
+            ("because", REASONS.get(job.reason or "", job.reason or "")),
+            ("asked to stop", printer.when(job.cancel_at_us, now)),
+            ("deadline", printer.when(job.deadline_us, now)),
             ("doubt" if job.state == "in_doubt" else "was in doubt", job.doubt or ""),
             ("since", printer.when(job.doubt_at_us, now)),
             ("key", (job.key or "") + (f", epoch {job.epoch}" if job.key and job.epoch > 1 else "")),

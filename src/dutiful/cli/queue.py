@@ -1,4 +1,4 @@
-"""``dutiful queue``: what stands in each queue, how late it is, and who serves it."""
+"""``dutiful queue``: what stands in each queue, how late it is, who serves it; pause and resume."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from collections import Counter
 
 import click
 
+from ..model.durations import microseconds
+from ..model.errors import InvalidDuration
 from ..model.spans import span
-from ..operations import health, inspect
+from ..operations import health, inspect, queues
 from ..operations.inspect import QueueView
+from ..operations.queues import QueueState
 from .documents import is_late, of_queue
 from .lazy import SharedGroup
 from .reach import Reach, reach
 from .session import Session, pass_session
 from .tables import Column
+from .times import iso, parse_instant
 
 COLUMNS = [
     Column("QUEUE"),
@@ -24,6 +28,7 @@ COLUMNS = [
     Column("DEAD", right=True),
     Column("OLDEST DUE", right=True),
     Column("TARGET", right=True, spare=1),
+    Column("LIMIT", right=True, spare=1),
     Column("WORKERS", right=True),
     Column("", spare=1),
 ]
@@ -31,7 +36,7 @@ COLUMNS = [
 
 @click.group("queue", cls=SharedGroup)
 def queue_command() -> None:
-    """Look at queues."""
+    """Look at queues, pause and resume them."""
 
 
 @queue_command.command("list")
@@ -40,24 +45,100 @@ def list_(session: Session) -> None:
     """Every queue: jobs due and later, the oldest that is due, and the workers that take it."""
     printer = session.printer
     with reach(session) as store:
-        queues = store.run(inspect.queues(store.name))
+        listing = store.run(inspect.queues(store.name))
         workers = _workers(store)
     if printer.json:
-        listed = [of_queue(one, workers[one.name]) for one in queues]
+        listed = [of_queue(one, workers[one.name]) for one in listing]
         printer.document("queue.list/1", {"app": store.name, "queues": listed})
         return
-    if not queues:
+    if not listing:
         app = f'App "{store.name}"' if store.name else "This database"
         printer.say(f"{app} has no queues yet: the first enqueue, or the first worker, makes them.")
         return
-    printer.table(COLUMNS, [_row(one, workers[one.name]) for one in queues])
-    for one in queues:
+    printer.table(COLUMNS, [_row(one, workers[one.name]) for one in listing])
+    for one in listing:
+        if one.paused_at_us is not None:
+            until = "" if one.paused_until_us is None else f" until {printer.clock(one.paused_until_us)}"
+            printer.say(f"{one.name} is paused{until} by {one.paused_by}: {one.pause_reason}")
         if one.due and not workers[one.name]:
             jobs = "job is" if one.due == 1 else "jobs are"
             printer.say(
                 f"{one.due:,} {jobs} due in {one.name}, and no live worker takes that queue: "
                 f"dutiful worker -q {one.name}"
             )
+
+
+@queue_command.command("pause")
+@click.argument("name", metavar="NAME")
+@click.option("--reason", required=True, help="Why; everybody who asks is told.")
+@click.option("--until", metavar="WHEN", help='A span ("2h") or an instant. Default: until it is resumed.')
+@pass_session
+def pause(session: Session, name: str, reason: str, until: str | None) -> None:
+    """Let no worker claim from a queue; what runs goes on. It lapses by the database's clock."""
+    when: dict[str, int] = {}
+    if until is not None:
+        try:
+            when["span_us"] = microseconds(until, what="--until", zero_ok=False)
+        except InvalidDuration:
+            try:
+                instant = parse_instant(until, utc=session.printer.utc)
+            except ValueError:
+                raise click.UsageError(
+                    f"--until {until!r} is neither a span (2h) nor an instant (2026-11-24T18:00)."
+                ) from None
+            when["until_us"] = round(instant.timestamp() * 1e6)
+    with reach(session) as store:
+        said = store.run(queues.pause(store.name, name, actor=session.who, reason=reason, **when))
+    _say(session, "pause", said)
+
+
+@queue_command.command("resume")
+@click.argument("name", metavar="NAME")
+@click.option("--reason", default="", help="Why, for the audit.")
+@pass_session
+def resume(session: Session, name: str, reason: str) -> None:
+    """End a pause."""
+    with reach(session) as store:
+        said = store.run(queues.resume(store.name, name, actor=session.who, reason=reason))
+    _say(session, "resume", said)
+
+
+@queue_command.command("late")
+@click.option("--since", metavar="SPAN", default="1d", help="Of what ended so lately (default 1d).")
+@pass_session
+def late(session: Session, since: str) -> None:
+    """What was too late: skipped, dead as stale, or begun later than its queue's target."""
+    printer = session.printer
+    span_us = microseconds(since, what="--since", zero_ok=False)
+    with reach(session) as store:
+        counts = store.run(queues.late_counts(store.name, span_us))
+    if printer.json:
+        rows = [
+            {"name": one.queue, "skipped": one.skipped, "stale": one.stale, "over_target": one.over_target}
+            for one in counts
+        ]
+        printer.document("queue.late/1", {"app": store.name, "since_s": span_us / 1e6, "queues": rows})
+        return
+    columns = [Column("QUEUE"), *(Column(name, right=True) for name in ("SKIPPED", "STALE", "OVER TARGET"))]
+    table = [[one.queue, f"{one.skipped:,}", f"{one.stale:,}", f"{one.over_target:,}"] for one in counts]
+    printer.table(columns, table)
+
+
+def _say(session: Session, verb: str, queue: QueueState) -> None:
+    if session.json:
+        fields = {"name": queue.name, "paused": queue.paused_at_us is not None, "actor": session.who}
+        session.printer.document(f"queue.{verb}/1", fields | {"until": iso(queue.paused_until_us)})
+    elif queue.paused_at_us is None:
+        session.printer.put(f"{queue.name} is open.")
+    else:
+        until = (
+            "it is resumed" if queue.paused_until_us is None else session.printer.clock(queue.paused_until_us)
+        )
+        session.printer.put(f"{queue.name} is paused until {until}.")
+
+
+def _pause(queue: QueueView) -> str:
+    return "" if queue.paused_at_us is None else "PAUSED"
 
 
 def _workers(store: Reach) -> Counter[str]:
@@ -77,6 +158,7 @@ def _row(queue: QueueView, workers: int) -> list[str]:
         f"{queue.dead:,}",
         "" if queue.oldest_us is None else span(queue.now_us - queue.oldest_us),
         "" if queue.target_us is None else span(queue.target_us),
+        "" if queue.slots is None else str(queue.slots),
         str(workers),
-        "LATE" if is_late(queue) else "",
+        " ".join(filter(None, ("LATE" if is_late(queue) else "", _pause(queue)))),
     ]

@@ -1,8 +1,8 @@
 """Why isn't it running? One function decides it from the facts, one operation reads the facts.
 
 The causes are looked for in a fixed order, the hardest first, and the first that holds is the answer:
-it is over, it runs already, no live worker takes its queue, none knows its task or this version of its
-arguments, it is not due, it waits to be run alone, others come first, it is simply in line.
+it is over, it runs already, its queue is paused, no live worker takes its queue, none knows its task or
+this version of its arguments, it is not due, it waits to be run alone, others come first, it is simply in line.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from typing import Literal
 from ..model.spans import ago, span
 from .inspect import FailureView, JobView
 from .plan import Steps, query
+from .queues import QueueState
 from .why_facts import AHEAD_MAX, Facts, Note, WorkerFact, read_facts
 
 Cause = Literal[
     "done", "cancelled", "dead", "in_doubt", "running", "worker_silent", "worker_gone",
-    "queue_untaken", "task_unknown", "args_too_new", "not_due", "suspect", "outranked", "queued",
+    "queue_paused", "queue_untaken", "task_unknown", "args_too_new", "not_due", "suspect", "outranked",
+    "queued",
 ]  # fmt: skip
 
 REASONS: Mapping[str, str] = {
@@ -88,11 +90,15 @@ def _not_live(facts: Facts) -> Why:
         )
     if job.state == "cancelled":
         by = (_noted(facts.note),) if facts.note and facts.note.verb == "cancel" else ()
-        return Why("cancelled", f"cancelled{since}, before anybody began it.", by)
+        return Why("cancelled", f"cancelled{since}, {_when_cancelled(job)}.", by)
     how = {"performed": "", "duplicate": " as a duplicate", "skipped": " by being skipped"}
     how["waived"] = ", given up by a person"
     outcome = how.get(job.outcome or "", f" ({job.outcome})")
     return Why("done", f"done{since}{outcome}: there is nothing left to run.")
+
+
+def _when_cancelled(job: JobView) -> str:
+    return (job.reason or "while it ran") if job.reason else "before anybody began it"
 
 
 def _running(facts: Facts) -> Why:
@@ -109,6 +115,8 @@ def _running(facts: Facts) -> Why:
         sentence = f"running{since}, as it seems, on {holder}, which has fallen silent."
         return Why("worker_silent", sentence, (_upper(f"{told}. {taken_back}"),))
     attempt = f"attempt {job.attempt}, run {job.run_no}"
+    if job.cancel_at_us is not None:
+        attempt += f"; it was asked to stop {ago(job.cancel_at_us, job.now_us)}"
     return Why("running", f"running{since} on {holder}, {attempt}; {told}.")
 
 
@@ -129,6 +137,8 @@ def _waiting(facts: Facts) -> Why:
 
 def _cause(facts: Facts) -> tuple[Cause, str, tuple[str, ...]]:
     job = facts.job
+    if facts.paused is not None:
+        return _paused(facts.paused)
     live = [worker for worker in facts.workers if not (worker.silent or worker.alone or worker.gone)]
     taking = [worker for worker in live if job.queue in worker.queues]
     if not taking:
@@ -154,6 +164,21 @@ def _cause(facts: Facts) -> tuple[Cause, str, tuple[str, ...]]:
         number = f"{facts.earlier:,} or more" if facts.earlier >= AHEAD_MAX else f"{facts.earlier + 1:,}"
         return "queued", f'it is number {number} in line in queue "{job.queue}".', (takers,)
     return "queued", f'it is next in line in queue "{job.queue}".', (takers,)
+
+
+def _paused(queue: QueueState) -> tuple[Cause, str, tuple[str, ...]]:
+    until = "until somebody resumes it"
+    if queue.paused_until_us is not None:
+        until = f"for {span(queue.paused_until_us - queue.now_us)} more"
+    sentence = f'queue "{queue.name}" is paused {until}.'
+    return (
+        "queue_paused",
+        sentence,
+        (
+            f"By {queue.paused_by}: {queue.pause_reason}",
+            f"Go on: dutiful queue resume {queue.name}",
+        ),
+    )
 
 
 def _no_takers(facts: Facts, live: list[WorkerFact]) -> tuple[str, ...]:

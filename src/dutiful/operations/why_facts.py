@@ -10,6 +10,7 @@ import msgspec
 
 from .inspect import FailureView, JobView, find
 from .plan import Call, Row, Steps
+from .queues import QueueState, find_queue
 
 AHEAD_MAX = 1000
 """Jobs ahead are counted up to here; that many stands for "or more"."""
@@ -61,6 +62,8 @@ class Facts:
     note: Note | None = None
     higher: int = 0
     earlier: int = 0
+    paused: QueueState | None = None
+    """The job's queue, if it is paused."""
 
 
 def read_facts(app: str, job_id: str) -> Steps[Facts]:
@@ -79,7 +82,9 @@ def read_facts(app: str, job_id: str) -> Steps[Facts]:
         rows = yield Call("places_ahead", {"id": job_id, "limit": AHEAD_MAX})
         if rows:  # else it was claimed a moment ago, and then nothing stood before it
             higher, earlier = rows[0]
-    return Facts(job, workers, holder, failure, note, higher, earlier)
+    queue = yield from find_queue(app, job.queue)
+    paused = queue if queue.paused_at_us is not None else None
+    return Facts(job, workers, holder, failure, note, higher, earlier, paused)
 
 
 def worker_fact(row: Row) -> WorkerFact:

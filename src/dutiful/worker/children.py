@@ -293,7 +293,7 @@ class ChildPool:
     def _within(
         self, queue: str | None, claiming: Operation[T], taken: Callable[[T], Lease | None]
     ) -> Lease | None:
-        """Claim one job; of a limited queue only with a slot of it, which is not ours if there is no answer."""
+        """Claim one job; of a limited queue only with a slot, which is used up if there is no answer."""
         engine, shares = self.worker.engine, self.worker.shares
         if queue is None:
             return taken(engine.run(claiming))

@@ -1,6 +1,7 @@
 -- name: claim_jobs
 -- Promotes, then claims up to :n due jobs, lane by lane in the order given. CROSS JOIN keeps that
--- order without a sort. There are no dead index entries here, so marks are always 0.
+-- order without a sort. There are no dead index entries here, so marks are always 0. A queue
+-- that is paused gives nothing: looked up once for each lane.
 UPDATE dutiful.ready_seq SET last_value = last_value + 1000
  WHERE :promote AND EXISTS (SELECT 1 FROM dutiful.job AS j
         WHERE j.ready_seq IS NULL AND j.gate IS NULL AND j.state = 'ready' AND j.run_at <= :now);
@@ -23,7 +24,7 @@ UPDATE dutiful.job
      WHERE j.state = 'ready' AND NOT j.suspect
        AND NOT coalesce((SELECT q.paused_at IS NOT NULL AND coalesce(q.paused_until > :now, true)
                              FROM dutiful.lane AS l JOIN dutiful.queue AS q ON q.app = l.app AND q.name = l.queue
-                            WHERE l.id = j.lane), false)
+                            WHERE l.id = json_extract(w.value, '$.lane')), false)
        AND j.args_version <= json_extract(:known, '$."' || j.task || '"')
        AND EXISTS (SELECT 1 FROM dutiful.worker AS o WHERE o.id = :worker AND o.gone_at IS NULL)
      LIMIT :n)
@@ -58,7 +59,7 @@ SELECT 0, EXISTS (
      WHERE j.state = 'ready' AND NOT j.suspect
        AND NOT coalesce((SELECT q.paused_at IS NOT NULL AND coalesce(q.paused_until > :now, true)
                              FROM dutiful.lane AS l JOIN dutiful.queue AS q ON q.app = l.app AND q.name = l.queue
-                            WHERE l.id = j.lane), false)
+                            WHERE l.id = json_extract(w.value, '$.lane')), false)
        AND j.args_version <= json_extract(:known, '$."' || j.task || '"')), EXISTS (
     SELECT 1 FROM dutiful.job AS j
      WHERE j.ready_seq IS NULL AND j.gate IS NULL AND j.state = 'ready' AND j.run_at <= :now)
