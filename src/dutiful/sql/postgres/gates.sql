@@ -82,9 +82,11 @@ WITH seen AS (
 ), kept AS (
     UPDATE dutiful.gate SET level = :level, level_at = greatest(level_at, :at::bigint) WHERE id = :gate
 ), next AS (
-    SELECT p.seq, j.id FROM dutiful.place AS p JOIN dutiful.job AS j ON j.id = p.job_id
-     WHERE p.gate = :gate AND p.rate AND p.granted IS NULL AND j.gate = :gate AND j.gate_seq = p.seq AND j.state = 'ready'
-     ORDER BY p.seq LIMIT :n FOR NO KEY UPDATE OF j SKIP LOCKED
+    SELECT c.seq, j.id
+      FROM (SELECT p.seq, p.job_id FROM dutiful.place AS p
+             WHERE p.gate = :gate AND p.rate AND p.granted IS NULL ORDER BY p.seq LIMIT :n) AS c
+      JOIN dutiful.job AS j ON j.id = c.job_id
+     WHERE j.gate = :gate AND j.gate_seq = c.seq AND j.state = 'ready' FOR NO KEY UPDATE OF j SKIP LOCKED
 ), noted AS (
     UPDATE dutiful.place AS p SET granted = :now FROM next AS n WHERE p.gate = :gate AND p.seq = n.seq
 )

@@ -517,7 +517,7 @@ CREATE TABLE dutiful.place (
     PRIMARY KEY (gate, seq)
 );
 
-CREATE INDEX place_job ON dutiful.place (job_id);
+CREATE INDEX place_job ON dutiful.place (job_id, gate);
 CREATE INDEX place_rate ON dutiful.place (gate, seq) WHERE rate;
 CREATE INDEX place_granted ON dutiful.place (gate, seq) WHERE granted IS NOT NULL;
 

@@ -441,7 +441,7 @@ CREATE TABLE dutiful_place (
 );
 
 CREATE INDEX dutiful_place_gate ON dutiful_place (gate, seq);
-CREATE INDEX dutiful_place_job ON dutiful_place (job_id);
+CREATE INDEX dutiful_place_job ON dutiful_place (job_id, gate);
 CREATE INDEX dutiful_place_rate ON dutiful_place (gate, seq) WHERE rate;
 CREATE INDEX dutiful_place_granted ON dutiful_place (gate, seq) WHERE granted IS NOT NULL;
 
