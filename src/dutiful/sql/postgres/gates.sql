@@ -75,20 +75,24 @@ SELECT p.seq,
  WHERE p.gate = :gate AND p.granted IS NOT NULL
 
 -- name: grant_starts
--- Lets the next :n through, forgets the starts that were seen, and keeps what is in the bucket.
+-- Lets the next :n through, forgets the starts that were seen, and keeps what is in the bucket. Places are
+-- told by where they lie: by their gate alone a plan would walk all who wait for each.
 WITH seen AS (
     DELETE FROM dutiful.place AS p
-     WHERE p.gate = :gate AND p.seq IN (SELECT e.value::bigint FROM jsonb_array_elements_text(:seen::jsonb) AS e(value))
+     USING (SELECT q.ctid AS lies FROM jsonb_array_elements_text(:seen::jsonb) AS e(value)
+             CROSS JOIN LATERAL (SELECT q.ctid FROM dutiful.place AS q
+                                  WHERE q.gate = :gate AND q.seq = e.value::bigint LIMIT 1) AS q) AS s
+     WHERE p.ctid = s.lies
 ), kept AS (
     UPDATE dutiful.gate SET level = :level, level_at = greatest(level_at, :at::bigint) WHERE id = :gate
 ), next AS (
-    SELECT c.seq, j.id
-      FROM (SELECT p.seq, p.job_id FROM dutiful.place AS p
+    SELECT c.lies, j.id
+      FROM (SELECT p.ctid AS lies, p.seq, p.job_id FROM dutiful.place AS p
              WHERE p.gate = :gate AND p.rate AND p.granted IS NULL ORDER BY p.seq LIMIT :n) AS c
       JOIN dutiful.job AS j ON j.id = c.job_id
      WHERE j.gate = :gate AND j.gate_seq = c.seq AND j.state = 'ready' FOR NO KEY UPDATE OF j SKIP LOCKED
 ), noted AS (
-    UPDATE dutiful.place AS p SET granted = :now FROM next AS n WHERE p.gate = :gate AND p.seq = n.seq
+    UPDATE dutiful.place AS p SET granted = :now FROM next AS n WHERE p.ctid = n.lies
 )
 UPDATE dutiful.job AS j SET gate = NULL, gate_seq = NULL, admitted = true, ready_seq = nextval('dutiful.ready_seq')
   FROM next AS n WHERE j.id = n.id
