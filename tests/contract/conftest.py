@@ -11,11 +11,25 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.contract.reused import reused_postgres, reused_postgres_url, rows_url
+from tests.contract.reused import (
+    migrated_files,
+    migrated_sqlite_apsw_url,
+    migrated_sqlite_url,
+    reused_postgres,
+    reused_postgres_url,
+    rows_url,
+)
 from tests.contract.world import World, world_at
 from tests.protocol.recorder import recorded
 
-__all__ = ["reused_postgres", "reused_postgres_url", "rows_url"]
+__all__ = [
+    "migrated_files",
+    "migrated_sqlite_apsw_url",
+    "migrated_sqlite_url",
+    "reused_postgres",
+    "reused_postgres_url",
+    "rows_url",
+]
 
 
 @pytest.fixture(params=["run", "arun"])

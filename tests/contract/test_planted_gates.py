@@ -63,9 +63,19 @@ def fails(check: Callable[[World], None], world: World) -> bool:
 
 def test_more_than_the_slots_is_noticed_by_the_checker(world: World) -> None:
     if world.engine.name == "postgres":
-        break_schema(world, r"ORDER BY p\.seq LIMIT g\.slots\) AS p\n            \), stays", "ORDER BY p.seq LIMIT g.slots + 1) AS p\n            ), stays", "pass_gates")  # fmt: skip
+        break_schema(
+            world,
+            r"ORDER BY p\.seq LIMIT g\.slots\) AS p\n            \), stays",
+            "ORDER BY p.seq LIMIT g.slots + 1) AS p\n            ), stays",
+            "pass_gates",
+        )
     else:
-        break_schema(world, r"LIMIT \(SELECT x\.slots (.*\n.*)\)\) < g\.slots", r"LIMIT (SELECT x.slots \1)) <= g.slots", "gate_called")  # fmt: skip
+        break_schema(
+            world,
+            r"LIMIT \(SELECT x\.slots (.*\n.*)\)\) < g\.slots",
+            r"LIMIT (SELECT x.slots \1)) <= g.slots",
+            "gate_called",
+        )
     for _ in range(2):
         put(world, LOCK)
     assert len(world.claim(limit=10)) == 2
@@ -176,7 +186,7 @@ def test_taking_places_at_the_enqueue_is_noticed(two: World) -> None:
     with psycopg.connect(conninfo) as a, psycopg.connect(conninfo) as b:
         two.engine.bind(a).run(enqueue.one(APP, new(None, gates=(ORDER,))))
         b.execute("SET lock_timeout = '100ms'")
-        with pytest.raises(Exception, match="lock|busy|waited"):
+        with pytest.raises(Exception, match=r"lock|busy|waited"):
             two.engine.bind(b).run(enqueue.one(APP, new(None, gates=(ORDER,))))
 
 

@@ -324,9 +324,7 @@ EXAMPLES: dict[str, Example] = {
     "schedules.prune": lambda w: schedules.prune(APP, 1),
     "schedule_verbs.ledger": lambda w: schedule_verbs.ledger(APP, "due"),
     "schedule_verbs.waiting": lambda w: schedule_verbs.waiting(APP),
-    "schedule_verbs.run": lambda w: schedule_verbs.run(
-        APP, "due", None, declared("due").make, actor="ann"
-    ),
+    "schedule_verbs.run": lambda w: schedule_verbs.run(APP, "due", None, declared("due").make, actor="ann"),
     "schedule_verbs.run of one that waits": lambda w: schedule_verbs.run(
         APP, "left", w.waits, declared("left").make, actor="ann"
     ),

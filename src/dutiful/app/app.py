@@ -157,8 +157,8 @@ class App(Schedules, Locks):
         exactly_once task works, if not the queue's own.
         ``group`` lets up to 50 exactly_once jobs share one commit; with ``batch`` the body is called once
         for up to so many jobs, whose one argument it takes as a list: they succeed or fail together.
-        ``order``, ``lock``, ``rate`` and ``fair`` say in what turn, how many at once and how often jobs of one
-        key start (see the guide on limits): templates over the arguments, or an :class:`Order`, a
+        ``order``, ``lock``, ``rate`` and ``fair`` say in what turn, how many at once and how often jobs of
+        one key start (see the guide on limits): templates over the arguments, or an :class:`Order`, a
         :class:`Lock`, a :class:`Rate`.
         ``lookup`` is asked what became of an at_most_once body that was cut off: with those of the task's
         arguments that it names, it returns what it found, None if it was surely not done, or raises
@@ -215,8 +215,7 @@ class App(Schedules, Locks):
             other = self._by_any_name.get(known)
             if other is not None and not same_source(other, task):
                 raise InvalidTask(
-                    f"Two tasks of app {self.name!r} are called {known!r}:"
-                    f" {place(other)} and {place(task)}.",
+                    f"Two tasks of app {self.name!r} are called {known!r}: {place(other)} and {place(task)}.",
                     hint="Give one of them another name=.",
                 )
         self.tasks[task.name] = task

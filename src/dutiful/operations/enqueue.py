@@ -35,7 +35,9 @@ def one(app: str, job: NewJob) -> Steps[Enqueued]:
     Raises KeyReused (nothing stored) where the duty is known with other arguments.
     """
     if job.gates:
-        yield Call("add_lanes", {"app": app, "rows": as_json([{"queue": job.queue, "priority": job.priority}])})
+        yield Call(
+            "add_lanes", {"app": app, "rows": as_json([{"queue": job.queue, "priority": job.priority}])}
+        )
         [done] = yield from _many(app, [job])
         return done
     params = _single(app, job)

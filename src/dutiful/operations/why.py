@@ -2,7 +2,8 @@
 
 The causes are looked for in a fixed order, the hardest first, and the first that holds is the answer:
 it is over, it runs already, its queue is paused, no live worker takes its queue, none knows its task or
-this version of its arguments, it is not due, it waits to be run alone, others come first, it is simply in line.
+this version of its arguments, it is not due, it waits to be run alone, others come first, it is
+simply in line.
 """
 
 from __future__ import annotations
