@@ -18,11 +18,12 @@ from .inspect import FailureView, JobView
 from .plan import Steps, query
 from .queues import QueueState
 from .why_facts import AHEAD_MAX, Facts, Note, WorkerFact, read_facts
+from .why_gates import behind
 
 Cause = Literal[
     "done", "cancelled", "dead", "in_doubt", "running", "worker_silent", "worker_gone",
     "queue_paused", "queue_untaken", "task_unknown", "args_too_new", "not_due", "suspect", "outranked",
-    "queued",
+    "queued", "gate",
 ]  # fmt: skip
 
 REASONS: Mapping[str, str] = {
@@ -150,6 +151,8 @@ def _cause(facts: Facts) -> tuple[Cause, str, tuple[str, ...]]:
         failed = facts.failure is not None and job.attempt > 0
         said = (f"The last try failed with {_said(facts.failure)}.",) if failed and facts.failure else ()
         return "not_due", "it is not due yet.", said
+    if facts.gate is not None:
+        return "gate", *behind(facts.gate)
     if job.suspect:
         sentence = "it is to be run alone, in a child process, as soon as a worker has one free."
         detail = "Its worker died or fell silent while it ran, so it might be what killed it."
