@@ -27,6 +27,7 @@ COMMANDS = {
     "doubt": ("doubt", "Jobs in doubt: list, show, confirm, resume, refute, waive."),
     "queue": ("queue", "Queues: list, late, pause, resume."),
     "schedule": ("schedule", "Schedules: list, show, preview, run, skip, pause, resume."),
+    "gate": ("gate", "Orders, locks, rates and shares of tasks: list, show."),
     "lock": ("lock", "Locks by name: list, break."),
     "migrate": ("migrate", "Bring the tables to this version."),
     "verify": ("verify", "Check the invariants on the live database."),

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from .gate_views import Blocked, blocked
 from .inspect import FailureView, JobView, find
 from .plan import Call, Row, Steps
 from .queues import QueueState, find_queue
@@ -64,6 +65,8 @@ class Facts:
     earlier: int = 0
     paused: QueueState | None = None
     """The job's queue, if it is paused."""
+    gate: Blocked | None = None
+    """The gate at which it waits, if it does."""
 
 
 def read_facts(app: str, job_id: str) -> Steps[Facts]:
@@ -82,9 +85,12 @@ def read_facts(app: str, job_id: str) -> Steps[Facts]:
         rows = yield Call("places_ahead", {"id": job_id, "limit": AHEAD_MAX})
         if rows:  # else it was claimed a moment ago, and then nothing stood before it
             higher, earlier = rows[0]
+    gate = None
+    if job.state == "ready" and job.gate is not None:
+        gate = yield from blocked(job.id, job.gate)
     queue = yield from find_queue(app, job.queue)
     paused = queue if queue.paused_at_us is not None else None
-    return Facts(job, workers, holder, failure, note, higher, earlier, paused)
+    return Facts(job, workers, holder, failure, note, higher, earlier, paused, gate)
 
 
 def worker_fact(row: Row) -> WorkerFact:

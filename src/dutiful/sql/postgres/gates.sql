@@ -97,3 +97,9 @@ WITH seen AS (
 UPDATE dutiful.job AS j SET gate = NULL, gate_seq = NULL, admitted = true, ready_seq = nextval('dutiful.ready_seq')
   FROM next AS n WHERE j.id = n.id
 RETURNING j.id::text
+
+-- name: gate_of_job
+-- The gate at which a job stands, with the place it has there, and what the bucket of a rate is.
+SELECT g.id, g.kind, g.key, g.slots, g.low, g.per, g.burst, g.level, g.level_at, p.seq, :now
+  FROM dutiful.place AS p JOIN dutiful.gate AS g ON g.id = p.gate
+ WHERE p.job_id = :id::uuid AND p.gate = :gate AND p.granted IS NULL

@@ -1,0 +1,31 @@
+-- name: gate_first
+-- The first who stand at a gate, wherever their jobs are, in turn.
+SELECT CAST(p.job_id AS text), coalesce(j.state, CASE WHEN d.id IS NOT NULL THEN 'dead' ELSE 'closed' END), j.claimed_at,
+       coalesce(j.task, d.task), CASE WHEN j.gate = p.gate THEN 1 ELSE 0 END, p.seq, p.granted
+  FROM dutiful.place AS p
+  LEFT JOIN dutiful.job AS j ON j.id = p.job_id LEFT JOIN dutiful.dead AS d ON d.id = p.job_id
+ WHERE p.gate = :gate AND p.seq > :low ORDER BY p.seq LIMIT :limit
+
+-- name: gate_ahead
+-- How many stand before a place, counted up to :limit.
+SELECT count(*) FROM (SELECT 1 FROM dutiful.place AS p
+                       WHERE p.gate = :gate AND p.seq > :low AND p.seq < :seq AND p.granted IS NULL LIMIT :limit) AS x
+
+-- name: busy_gates
+-- The gates at which somebody stands, one probe each, from an id on.
+WITH RECURSIVE busy(gate) AS (
+    SELECT min(p.gate) FROM dutiful.place AS p WHERE p.gate > :after
+    UNION ALL
+    SELECT (SELECT min(p.gate) FROM dutiful.place AS p WHERE p.gate > b.gate) FROM busy AS b WHERE b.gate IS NOT NULL
+)
+SELECT g.id, g.app, g.kind, g.key, g.slots, g.low, g.per, g.burst
+  FROM busy AS b JOIN dutiful.gate AS g ON g.id = b.gate
+ WHERE CAST(:app AS text) IS NULL OR g.app = :app
+ LIMIT :limit
+
+-- name: gates_named
+-- The gates of a key, whether anybody stands there or not.
+SELECT g.id, g.app, g.kind, g.key, g.slots, g.low, g.per, g.burst FROM dutiful.gate AS g
+ WHERE (CAST(:app AS text) IS NULL OR g.app = :app) AND g.key = :key
+   AND (CAST(:kind AS text) IS NULL OR g.kind = :kind)
+ ORDER BY g.kind LIMIT :limit
