@@ -9,6 +9,7 @@ import socket
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from ..app.admission import let_come
 from ..app.app import App
 from ..app.running import Run
 from ..model.ids import make_id
@@ -84,7 +85,7 @@ def run_all(
             reply = engine.run(claims.claim(me, [Lane(row.id) for row in mine], known, 1, promote=True))
             if not reply.leases:
                 lease = engine.run(claims.claim_suspect(me, [row.id for row in mine], known))
-                if lease is None and not reply.promoted:
+                if lease is None and not reply.promoted and not (app.gated and let_come(engine)):
                     return outcomes
                 reply.leases.extend([lease] if lease is not None else [])
             for lease in reply.leases:

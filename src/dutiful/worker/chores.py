@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..app import events
+from ..app.admission import let_come
 from ..app.events import emit
 from ..model.brake import Brake
 from ..model.errors import DutifulError
@@ -172,17 +173,9 @@ class Chores:
 
     def let_come(self) -> None:
         """Jobs whose time has come stand in line at their gates, and rates grant what they allow."""
-        engine = self._worker.engine
-        let = 0
-        while (come := engine.run(gates.come())) and not self._stop.is_set():
-            let += come
-        after = 0
-        while rates := engine.run(gates.busy_rates(after)):
-            let += sum(engine.run(gates.grant(rate)) for rate in rates)
-            after = rates[-1]
-        if let:
+        if let_come(self._worker.engine):
             for queue in self._worker.queues:
-                engine.wake(queue)
+                self._worker.engine.wake(queue)
 
     def mend(self) -> None:
         """Look for gates at which somebody waits though a place is free."""
