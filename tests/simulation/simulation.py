@@ -299,6 +299,7 @@ class Simulation:
         from_us, self.waited_us = world.now, 0
         while self.acting or self._unfinished():
             world.sleep(SECOND // 4)
+            self._wait_for_store()
             # While a body holds the file's lock (its transaction may be long), nobody can take anything over.
             invariants.taken_over(self, held, world.now - from_us - self.waited_us)
             if world.now - from_us > REST_S * SECOND or world.steps > STEPS_MAX:
