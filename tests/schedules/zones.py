@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 from zoneinfo import ZoneInfo, available_timezones
 
 from dutiful.model.schedules import Spec, instant_text
@@ -65,13 +64,17 @@ def compare(zone_name: str, change: int, count: Count, seen: set[int], rules: Se
 
 
 def campaign(
-    names: Sequence[str], every: int = 1, first: int = 1970, last: int = 2037, at_most_s: float = 1e9
+    names: Sequence[str],
+    every: int = 1,
+    first: int = 1970,
+    last: int = 2037,
+    tell: Callable[[str, Count], None] = lambda *_: None,
 ) -> Count:
-    """All of it, or each ``every``-th clock change."""
+    """All of it, or each ``every``-th clock change; ``tell`` is told each zone before it is compared."""
     count, seen, number = Count(), set[int](), 0
     rules = [Rule(text) for text in EXPRESSIONS]
-    end = time.monotonic() + at_most_s
-    for name in takewhile(lambda _: time.monotonic() < end, names):
+    for name in names:
+        tell(name, count)
         count.zones += 1
         for change in clock_changes(ZoneInfo(name), first, last):
             number += 1
@@ -80,15 +83,22 @@ def campaign(
     return count
 
 
+def _tell(name: str, count: Count) -> None:
+    if count.zones % 25 == 0:
+        print(f"{name}: {count.changes:,} changes so far, {len(count.wrong)} differ", flush=True)
+
+
 def main() -> None:
     """The whole, by hand."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--zone", default="")
+    parser.add_argument("--from", dest="first", default="", help="go on at this zone")
     options = parser.parse_args()
     start = time.monotonic()
     names = sorted(name for name in available_timezones() if options.zone in name)
-    count = campaign(names, options.every)
+    names = [name for name in names if name >= options.first]
+    count = campaign(names, options.every, tell=_tell)
     for line in count.wrong[:50]:
         print(line)
     print(
