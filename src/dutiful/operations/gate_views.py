@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .plan import Call, Rows, Steps, query
+from .plan import Call, Steps, query
 
 FIRST_MAX = 5
 """So many of those who are in front are named."""
+NAMED_MAX = 50
+"""The same of gates that are asked for by key."""
 COUNT_MAX = 10_000
 """So far those who stand at a gate are counted."""
 
@@ -72,26 +74,26 @@ def blocked(job_id: str, gate: int) -> Steps[Blocked | None]:
 
 @query
 def listed(app: str | None, after: int = 0, limit: int = 200) -> Steps[list[GateView]]:
-    """The gates at which somebody stands, from an id on."""
-    rows = yield Call("busy_gates", {"app": app, "after": after, "limit": limit})
-    return (yield from _views(rows))
+    """The gates at which somebody stands, from an id on, each with the first of them."""
+    params = {"app": app, "after": after, "limit": limit, "count": COUNT_MAX}
+    found = []
+    for row in (yield Call("busy_gates", params, alone=True)):
+        first = () if row[8] is None else (Standing(row[8], row[9], row[10], row[11], bool(row[12])),)
+        gate, owner, kind, key, slots, per, burst, standing = row[:8]
+        found.append(GateView(gate, owner, kind, key, slots, per, burst, standing, first))
+    return found
 
 
 @query
 def named(app: str | None, key: str, kind: str | None = None) -> Steps[list[GateView]]:
-    """The gates of a key, whether anybody stands there or not."""
-    rows = yield Call("gates_named", {"app": app, "key": key, "kind": kind, "limit": 100})
-    return (yield from _views(rows, 50))
-
-
-def _views(rows: Rows, first: int = FIRST_MAX) -> Steps[list[GateView]]:
+    """The gates of a key, whether anybody stands there or not, each with the first 50 who do."""
     found = []
-    for gate, app, kind, key, slots, low, per, burst in rows:
+    rows = yield Call("gates_named", {"app": app, "key": key, "kind": kind})
+    for gate, owner, kind_, key_, slots, low, per, burst in rows:
         params = {"gate": gate, "low": low, "seq": 2**62, "limit": COUNT_MAX}
         [(standing,)] = yield Call("gate_ahead", params)
-        found.append(
-            GateView(gate, app, kind, key, slots, per, burst, standing, (yield from _first(gate, low, first)))
-        )
+        first = yield from _first(gate, low, NAMED_MAX)
+        found.append(GateView(gate, owner, kind_, key_, slots, per, burst, standing, first))
     return found
 
 
