@@ -43,6 +43,8 @@ OF_ERRORS: Final[tuple[tuple[type[errors.DutifulError], int], ...]] = (
     (errors.ResultNotReady, CANNOT_SAY),
     (errors.RunError, BAD),
     (errors.OnceError, BAD),
+    (errors.SlotsDiffer, REFUSED),
+    (errors.LockError, BAD),
     (errors.DutifulError, BUG),
 )
 """The first class that fits decides."""
