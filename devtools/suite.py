@@ -30,6 +30,8 @@ STOP_GRACE_S = 30.0
 
 # What the newest Python runs unless --full-python asks for all: quick, and broad.
 SELECTION_FOR_NEWEST = ("tests/unit", "tests/contract", "tests/house/test_imports.py")
+NEWEST = "not serial and not postgres"
+"""What another Python changes shows without a server: the syntax, the standard library, its sqlite3."""
 QUICK = "not (serial or postgres or redis or chromium)"
 SIDE_BY_SIDE = ("--dist", "loadfile")
 
@@ -106,7 +108,7 @@ def _run_on_newest(environment: Environment, selection: Sequence[str], tally: Ta
     second = environments.ready(environments.second(newest), "dev")
     if not whole:
         selection = [folder for folder in SELECTION_FOR_NEWEST if (ROOT / folder).exists()]
-        _pytest(second, [*selection, "-m", "not serial", *_workers()], tally, title, may_be_empty=False)
+        _pytest(second, [*selection, "-m", NEWEST, *_workers()], tally, title, may_be_empty=False)
         return
     _run_pytest(second, selection, tally, title, may_be_empty=False)
 
@@ -165,7 +167,8 @@ def _verdict(tally: Tally, *, fails_on_lack: bool, seconds: float) -> int:
 
 
 def _workers() -> list[str]:
-    return ["-n", str(max(2, min(os.cpu_count() or 2, 8))), *SIDE_BY_SIDE]
+    # One more than there are cores: tests of processes wait for most of their time.
+    return ["-n", str(max(2, min(os.cpu_count() or 2, 8)) + 1), *SIDE_BY_SIDE]
 
 
 def _wants_one_process(arguments: Sequence[str]) -> bool:
