@@ -114,6 +114,19 @@ def test_claims_are_counted(path: str) -> None:
         pass
 
 
+def test_a_connection_that_another_thread_is_opening_is_nobody_elses(path: str) -> None:
+    """While apsw opens a file it has a descriptor of it, and does not list the connection yet."""
+    some_other = sqlite3.connect(":memory:")
+    with Claim(path, "apsw"):
+        half_open = os.open(path, os.O_RDONLY)
+        try:
+            with Claim(path, "apsw"):
+                pass
+        finally:
+            os.close(half_open)
+            some_other.close()
+
+
 def test_a_file_that_is_not_there_yet_can_be_claimed(tmp_path: Path) -> None:
     path = str(tmp_path / "new.db")
     with Claim(path, "apsw"):

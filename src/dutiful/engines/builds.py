@@ -61,7 +61,8 @@ def claim_file(path: str, driver: Library) -> None:
             raise _refusal(real, opened_by=other, refused=driver)
         if driver == "apsw":
             _audit_sqlite3()
-            if _surely_open_by_sqlite3(real):
+            # Once it is claimed the hook refuses sqlite3; what is open then is ours, and may be half open.
+            if not _claimed(real, driver) and _surely_open_by_sqlite3(real):
                 raise _refusal(real, opened_by=other, refused=driver)
         elif _open_by_apsw(real):
             raise _refusal(real, opened_by=other, refused=driver)
