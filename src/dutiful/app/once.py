@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Literal
 
+from ..engines.blockers import whose_key
 from ..engines.bound_block import AlchemyBlock, AsyncBlock, Block, async_block_on, block_on
 from ..model import errors
 from ..model.canon import canonical, digest
@@ -175,8 +176,10 @@ class Once:
         """Say whom it waited for."""
         if engine == "sqlite":
             return error
+        held = whose_key(error, self._connection)
         return errors.StoreBusy(
-            f"Another transaction has just used the key {self._names[1]!r}, and did not end in time.",
+            f"Another transaction has just used the key {self._names[1]!r}, and did not end in time."
+            + (f" {held}" if held else ""),
             hint="Try again later, or wait longer: SET LOCAL lock_timeout = '60s'. Who it is, says"
             " pg_stat_activity (xact_start).",
         )

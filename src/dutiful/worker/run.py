@@ -258,7 +258,7 @@ def failure_of(error: BaseException) -> Failure:
         trace = trace.tb_next
     try:
         lines = traceback.format_exception(type(error), error, trace)
-        message = str(error)
+        message = "\n".join([str(error), *getattr(error, "__notes__", ())])
     except Exception as broken:  # an error whose own text raises
         lines, message = [], f"(its text cannot be had: {type(broken).__name__})"
     kind = type(error).__qualname__

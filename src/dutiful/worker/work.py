@@ -12,11 +12,12 @@ import contextvars
 import logging
 import random
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..app import events
 from ..app.events import emit
 from ..app.transactions import AsyncTransaction, Transaction
+from ..engines.blockers import note as name_blocker
 from ..engines.work import (
     LOCKED_STATES,
     RERUN_STATES,
@@ -155,6 +156,8 @@ class Work:
             )
             named.__cause__ = error
             return named
+        if self.engine.name == "postgres" and sqlstates(error) & LOCKED_STATES:
+            name_blocker(error, cast(Any, self.engine).conninfo)
         return error
 
     # ── who may join ────────────────────────────────────────────────────────────────────────
