@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from ..app import events
 from ..app.events import emit
 from ..model.errors import DriverMissing, LockNotHeld, StoreUnreachable
 from ..model.locks import TICKET_US, Answer, Holder, LockAsk, LockLine
@@ -26,7 +27,6 @@ logger = logging.getLogger("dutiful.app")
 
 PREFIX = "dutiful:lock:"
 TIMEOUT_S = 5.0
-LOCK_BROKEN = "lock_broken"
 
 
 def connected(url: str) -> Any:
@@ -154,7 +154,7 @@ class RedisLocks:
             raise LockNotHeld(f"Nobody holds lock {name!r} of app {app!r} in Redis.")
         for number, who in broken:
             about = {"lock": name, "app": app, "grant_no": number, "who": who, "actor": actor}
-            emit(logger, logging.WARNING, LOCK_BROKEN, **about, reason=reason)
+            emit(logger, logging.WARNING, events.LOCK_BROKEN, **about, reason=reason)
         return broken
 
     def _keys(self, start: str) -> set[str]:
