@@ -11,7 +11,7 @@ import pytest
 
 from dutiful import App
 from dutiful.app.transactions import Transaction
-from dutiful.model.errors import CommitUnknown, InvalidTask
+from dutiful.model.errors import CommitUnknown, InvalidTask, TransactionOver
 from dutiful.model.jobs import Ending
 from dutiful.operations import inspect, settle, verify
 from dutiful.worker.batches import carry_out_batch
@@ -197,6 +197,55 @@ def test_a_body_may_ask_how_many_rows(shop: Shop) -> None:
         task.enqueue(n)
     together(shop)
     assert counts == [1, 2] * 3
+
+
+def test_a_statement_is_given_what_its_values_were_then(shop: Shop) -> None:
+    """A body may use one mapping again and again, and change a list that it has handed over."""
+
+    @shop.app.task(name="row", delivery="exactly_once", group=50, retry=0)
+    def row(n: int, *, tx: Transaction) -> None:
+        sql, params = add(n, "work")
+        params = dict(params)
+        tx.execute(sql, params)
+        [name] = [name for name, value in params.items() if value == n]
+        params[name] = -1
+
+    for n in range(4):
+        row.enqueue(n)
+    assert set(together(shop).values()) == {"committed"}
+    assert shop.receipts() == [(n, "work") for n in range(4)]
+
+
+@pytest.mark.postgres
+def test_a_list_that_changes_later_is_sent_as_it_was(reused_postgres_url: str) -> None:
+    shop = Shop(App("shop" + secrets.token_hex(4), reused_postgres_url))
+    seen: list[Any] = []
+
+    def ask(n: int, tx: Any) -> None:
+        numbers = [n]
+        answer = tx.execute("SELECT (:numbers::bigint[])[1]", {"numbers": numbers})
+        numbers[0] = -1
+        seen.append(answer)
+
+    task = grouped(shop, ask)
+    for n in range(4):
+        task.enqueue(n)
+    assert set(together(shop).values()) == {"committed"}
+    assert [answer.fetchone() for answer in seen] == [(n,) for n in range(4)]
+    shop.app.close()
+
+
+def test_a_transaction_that_is_over_says_so(shop: Shop) -> None:
+    kept: list[Transaction] = []
+    task = grouped(shop, lambda n, tx: kept.append(tx))
+    task.enqueue(1)
+    together(shop)
+    with pytest.raises(TransactionOver, match="after the body had returned"):
+        kept[0].execute("SELECT 1")
+    with pytest.raises(TransactionOver):
+        kept[0].connection.execute("SELECT 1")
+    with pytest.raises(TransactionOver):
+        kept[0].session()
 
 
 def batch(shop: Shop, bad: Any = lambda rows: None, **options: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..engines.work import AsyncWorkTransaction, WorkTransaction
 from ..engines.work import open_work as open_work
+from ..model.errors import TransactionOver
 from ..sql import pieces
 
 if TYPE_CHECKING:
@@ -34,16 +35,21 @@ class Transaction:
 
     @property
     def connection(self) -> Any:
-        """The driver's own connection (psycopg, sqlite3, apsw or Django), with the transaction begun."""
-        return self._work.lend()
+        """The driver's own connection (psycopg, sqlite3, apsw or Django), with the transaction begun.
+
+        Raises TransactionOver after the body has returned.
+        """
+        return self._open().lend()
 
     def execute(self, sql: str, params: Parameters = None) -> Any:
         """Execute one statement; returns the driver's cursor.
 
         With a mapping, parameters are written ``:name`` on every database; with a sequence, in the
-        driver's own way. A statement that ends the transaction is refused.
+        driver's own way. A statement that ends the transaction is refused. In a task with ``group=`` on
+        PostgreSQL what comes back reads like a cursor and may wait to be sent until it is read. Raises
+        TransactionOver after the body has returned.
         """
-        return self._work.execute(*statement(sql, params, self._work.style))
+        return self._open().execute(*statement(sql, params, self._work.style))
 
     def session(self) -> Session:
         """A SQLAlchemy session in this transaction; its ``commit()`` ends a savepoint and no more.
@@ -51,7 +57,12 @@ class Transaction:
         The same one for the whole run. Flushed before the work is committed. Raises
         UnsupportedConnection where SQLAlchemy has no dialect for the driver (apsw).
         """
-        return self._work.session()  # type: ignore[no-any-return]
+        return self._open().session()  # type: ignore[no-any-return]
+
+    def _open(self) -> WorkTransaction:
+        if self._work.raw is None:
+            raise TransactionOver("The transaction was used after the body had returned.")
+        return self._work
 
 
 class AsyncTransaction:

@@ -217,6 +217,12 @@ run.effect("pay", do=pay, remembered="5m", margin="1m")    # above the call's ti
 run.effect("export", do=lambda key: bucket.put(key, file))        # DE414: done, but what it gave is no JSON
 run.effect("export", do=lambda key: bucket.put(key, file).etag)   # give what is small and plain
 """,
+    "DE416": """
+@app.task(delivery="exactly_once")
+def charge(order_id: int, *, tx: Transaction) -> None:
+    threading.Timer(5, tx.execute, ["UPDATE …"]).start()       # DE416: by then the body has returned
+    tx.execute("UPDATE …")                                     # inside the body
+""",
     "DE415": """
 def find_charge(key: str) -> dict | None:  # lookup= of run.effect(…): the result, None for "surely not"
     answer = client.get(f"/charges/{key}")

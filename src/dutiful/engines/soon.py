@@ -7,8 +7,11 @@ An error may so come later than its statement: then all of the group is taken ba
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import psycopg
 
@@ -16,6 +19,10 @@ from .work import refuse_ending
 
 TOGETHER_MAX = 200
 """With so many of them they are sent at once."""
+_UNCHANGING = {
+    type(None), bool, int, float, str, bytes, Decimal, UUID, datetime, date, time, timedelta,
+}  # fmt: skip
+"""Values that may wait; another, as a list, could be changed by the body before it is sent."""
 
 
 class Soon:
@@ -34,8 +41,12 @@ class Soon:
             self.flush()
             self._sql = sql
         answer = Answer(self)
-        self._params.append(params)
+        kept = dict(params) if isinstance(params, Mapping) else tuple(params)  # the body may change its own
+        self._params.append(kept)
         self._answers.append(answer)
+        values = kept.values() if isinstance(kept, dict) else kept
+        if not all(type(value) in _UNCHANGING for value in values):
+            self.flush()
         return answer
 
     def flush(self) -> None:

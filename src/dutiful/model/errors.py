@@ -41,6 +41,7 @@
     │   ├── InsideTransaction       a call outside, while the run's transaction is open
     │   ├── WorkRolledBack          the body took its work back, and returned
     │   ├── WorkNotFinished         the body tried to commit by itself
+    │   ├── TransactionOver         tx was used after the body had returned
     │   ├── WrongDelivery           the task's delivery has no such thing
     │   ├── EffectRefused           the other side said no, for good
     │   │   └── EffectNotSent       the call never left this machine
@@ -109,6 +110,7 @@ from .run_errors import (
     ScheduleRefused,
     StateError,
     TimedOut,
+    TransactionOver,
     Unsure,
     WorkNotFinished,
     WorkRolledBack,
@@ -176,6 +178,7 @@ __all__ = [
     "TwoSqliteBuilds",
     "UnknownTask",
     "UnsupportedConnection",
+    "TransactionOver",
     "Unsure",
     "UsedAfterFork",
     "WorkNotFinished",

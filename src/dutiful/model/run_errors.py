@@ -61,6 +61,13 @@ class WorkRolledBack(RunError):
     hint = "Raise the error instead of swallowing it, or use a savepoint for the part that may fail."
 
 
+class TransactionOver(RunError):
+    """``tx`` was used after the body had returned. Nothing was carried out."""
+
+    code = "DE416"
+    hint = "Use tx inside the body only, not in a thread of its own that goes on."
+
+
 class WorkNotFinished(RunError):
     """The body tried to commit, or to check deferred constraints, before it returned. Nothing is kept."""
 
