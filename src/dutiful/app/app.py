@@ -283,7 +283,7 @@ class App(Schedules, Locks):
         """
         using, jobs = self._bulk(task, rows)
         runner = self._runner_for(jobs, connection)
-        if len(jobs) >= COPY_FROM and all(job.plain for job in jobs) and runner.can_copy:
+        if _copies(jobs, runner):
             runner.run(enqueue.load(self.name, jobs[0].queue, jobs[0].priority, jobs))
             done = [Enqueued(job.id, False) for job in jobs]
         else:
@@ -303,7 +303,7 @@ class App(Schedules, Locks):
         """:meth:`enqueue_many` for an event loop."""
         using, jobs = self._bulk(task, rows)
         runner = self._runner_for(jobs, connection)
-        if len(jobs) >= COPY_FROM and all(job.plain for job in jobs) and runner.can_copy:
+        if _copies(jobs, runner):
             await runner.arun(enqueue.load(self.name, jobs[0].queue, jobs[0].priority, jobs))
             done = [Enqueued(job.id, False) for job in jobs]
         else:
@@ -392,3 +392,7 @@ class App(Schedules, Locks):
 
     def __repr__(self) -> str:
         return f"<App {self.name!r}, {len(self.tasks)} tasks>"
+
+
+def _copies(jobs: list[NewJob], runner: Runner) -> bool:
+    return len(jobs) >= COPY_FROM and runner.can_copy and all(job.plain for job in jobs)

@@ -104,7 +104,7 @@ class DjangoWork:
         return self.raw
 
     def quickly(self) -> contextlib.AbstractContextManager[object]:
-        """See :class:`~dutiful.engines.work.WorkTransaction`: Django has no pipeline."""
+        """See :class:`~dutiful.engines.work.WorkTransaction`: here each is sent at once."""
         return contextlib.nullcontext()
 
     def flush(self) -> None:
