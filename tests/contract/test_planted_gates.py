@@ -67,7 +67,7 @@ def test_more_than_the_slots_is_noticed_by_the_checker(world: World) -> None:
         tail = r"\) AS p\n            \), stays"
         break_schema(world, rf"LIMIT g\.slots({tail})", r"LIMIT g.slots + 1\1", "pass_gates")
     else:
-        break_schema(world, r"(SELECT x\.slots .*\n.*)\)\) < g\.slots", r"\1)) <= g.slots", "gate_called")
+        break_schema(world, r"(SELECT x\.slots .*\n.*)\)\) < g\.slots", r"\1)) <= g.slots", "gate_stepped")
     for _ in range(2):
         put(world, LOCK)
     assert len(world.claim(limit=10)) == 2

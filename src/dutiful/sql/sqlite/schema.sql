@@ -469,66 +469,32 @@ CREATE TRIGGER dutiful_place_left AFTER DELETE ON dutiful_place
        AND j.gate_seq = -2;
 END;
 
--- A routine, called by an insert: lets one job on from where it stands, through up to four gates, takes the
--- places, and says in the job's row where it stopped.
+-- A routine, called by an insert: lets one job through the gate where it stands, if there is a place.
+CREATE VIEW dutiful_gate_step AS SELECT id AS job_id FROM dutiful_job;
+CREATE TRIGGER dutiful_gate_stepped INSTEAD OF INSERT ON dutiful_gate_step BEGIN
+    INSERT INTO dutiful_place (gate, job_id, due, rate)
+    SELECT j.gate, j.id, j.admitted, g.kind = 'rate' FROM dutiful_job AS j JOIN dutiful_gate AS g ON g.id = j.gate
+     WHERE j.id = NEW.job_id AND j.gate_seq = -2 AND (j.admitted OR g.kind = 'order')
+       AND NOT EXISTS (SELECT 1 FROM dutiful_place AS p
+                        WHERE p.job_id = j.id AND p.gate = j.gate AND p.granted IS NULL);
+    UPDATE dutiful_job SET gate = (SELECT json_extract(dutiful_job.gates, '$[' || (e.key + 1) || ']')
+                                     FROM json_each(dutiful_job.gates) AS e WHERE e.value = dutiful_job.gate)
+     WHERE id = NEW.job_id AND gate_seq = -2 AND EXISTS (
+           SELECT 1 FROM dutiful_place AS p JOIN dutiful_gate AS g ON g.id = p.gate
+            WHERE p.job_id = dutiful_job.id AND p.gate = dutiful_job.gate AND p.granted IS NULL
+              AND (SELECT count(*) FROM (
+                  SELECT 1 FROM dutiful_place AS q WHERE q.gate = p.gate AND q.seq < p.seq
+                   LIMIT (SELECT x.slots FROM dutiful_job AS y JOIN dutiful_gate AS x ON x.id = y.gate
+                           WHERE y.id = NEW.job_id))) < g.slots);
+END;
+
+-- And another: lets one job on, through up to four gates, and says in the job's row where it stopped.
 CREATE VIEW dutiful_gate_call AS SELECT id AS job_id FROM dutiful_job;
 CREATE TRIGGER dutiful_gate_called INSTEAD OF INSERT ON dutiful_gate_call BEGIN
-    INSERT INTO dutiful_place (gate, job_id, due, rate)
-    SELECT j.gate, j.id, j.admitted, g.kind = 'rate' FROM dutiful_job AS j JOIN dutiful_gate AS g ON g.id = j.gate
-     WHERE j.id = NEW.job_id AND j.gate_seq = -2 AND (j.admitted OR g.kind = 'order')
-       AND NOT EXISTS (SELECT 1 FROM dutiful_place AS p
-                        WHERE p.job_id = j.id AND p.gate = j.gate AND p.granted IS NULL);
-    UPDATE dutiful_job SET gate = (SELECT json_extract(dutiful_job.gates, '$[' || (e.key + 1) || ']')
-                                     FROM json_each(dutiful_job.gates) AS e WHERE e.value = dutiful_job.gate)
-     WHERE id = NEW.job_id AND gate_seq = -2 AND EXISTS (
-           SELECT 1 FROM dutiful_place AS p JOIN dutiful_gate AS g ON g.id = p.gate
-            WHERE p.job_id = dutiful_job.id AND p.gate = dutiful_job.gate AND p.granted IS NULL
-              AND (SELECT count(*) FROM (
-                  SELECT 1 FROM dutiful_place AS q WHERE q.gate = p.gate AND q.seq < p.seq
-                   LIMIT (SELECT x.slots FROM dutiful_job AS y JOIN dutiful_gate AS x ON x.id = y.gate
-                           WHERE y.id = NEW.job_id))) < g.slots);
-    INSERT INTO dutiful_place (gate, job_id, due, rate)
-    SELECT j.gate, j.id, j.admitted, g.kind = 'rate' FROM dutiful_job AS j JOIN dutiful_gate AS g ON g.id = j.gate
-     WHERE j.id = NEW.job_id AND j.gate_seq = -2 AND (j.admitted OR g.kind = 'order')
-       AND NOT EXISTS (SELECT 1 FROM dutiful_place AS p
-                        WHERE p.job_id = j.id AND p.gate = j.gate AND p.granted IS NULL);
-    UPDATE dutiful_job SET gate = (SELECT json_extract(dutiful_job.gates, '$[' || (e.key + 1) || ']')
-                                     FROM json_each(dutiful_job.gates) AS e WHERE e.value = dutiful_job.gate)
-     WHERE id = NEW.job_id AND gate_seq = -2 AND EXISTS (
-           SELECT 1 FROM dutiful_place AS p JOIN dutiful_gate AS g ON g.id = p.gate
-            WHERE p.job_id = dutiful_job.id AND p.gate = dutiful_job.gate AND p.granted IS NULL
-              AND (SELECT count(*) FROM (
-                  SELECT 1 FROM dutiful_place AS q WHERE q.gate = p.gate AND q.seq < p.seq
-                   LIMIT (SELECT x.slots FROM dutiful_job AS y JOIN dutiful_gate AS x ON x.id = y.gate
-                           WHERE y.id = NEW.job_id))) < g.slots);
-    INSERT INTO dutiful_place (gate, job_id, due, rate)
-    SELECT j.gate, j.id, j.admitted, g.kind = 'rate' FROM dutiful_job AS j JOIN dutiful_gate AS g ON g.id = j.gate
-     WHERE j.id = NEW.job_id AND j.gate_seq = -2 AND (j.admitted OR g.kind = 'order')
-       AND NOT EXISTS (SELECT 1 FROM dutiful_place AS p
-                        WHERE p.job_id = j.id AND p.gate = j.gate AND p.granted IS NULL);
-    UPDATE dutiful_job SET gate = (SELECT json_extract(dutiful_job.gates, '$[' || (e.key + 1) || ']')
-                                     FROM json_each(dutiful_job.gates) AS e WHERE e.value = dutiful_job.gate)
-     WHERE id = NEW.job_id AND gate_seq = -2 AND EXISTS (
-           SELECT 1 FROM dutiful_place AS p JOIN dutiful_gate AS g ON g.id = p.gate
-            WHERE p.job_id = dutiful_job.id AND p.gate = dutiful_job.gate AND p.granted IS NULL
-              AND (SELECT count(*) FROM (
-                  SELECT 1 FROM dutiful_place AS q WHERE q.gate = p.gate AND q.seq < p.seq
-                   LIMIT (SELECT x.slots FROM dutiful_job AS y JOIN dutiful_gate AS x ON x.id = y.gate
-                           WHERE y.id = NEW.job_id))) < g.slots);
-    INSERT INTO dutiful_place (gate, job_id, due, rate)
-    SELECT j.gate, j.id, j.admitted, g.kind = 'rate' FROM dutiful_job AS j JOIN dutiful_gate AS g ON g.id = j.gate
-     WHERE j.id = NEW.job_id AND j.gate_seq = -2 AND (j.admitted OR g.kind = 'order')
-       AND NOT EXISTS (SELECT 1 FROM dutiful_place AS p
-                        WHERE p.job_id = j.id AND p.gate = j.gate AND p.granted IS NULL);
-    UPDATE dutiful_job SET gate = (SELECT json_extract(dutiful_job.gates, '$[' || (e.key + 1) || ']')
-                                     FROM json_each(dutiful_job.gates) AS e WHERE e.value = dutiful_job.gate)
-     WHERE id = NEW.job_id AND gate_seq = -2 AND EXISTS (
-           SELECT 1 FROM dutiful_place AS p JOIN dutiful_gate AS g ON g.id = p.gate
-            WHERE p.job_id = dutiful_job.id AND p.gate = dutiful_job.gate AND p.granted IS NULL
-              AND (SELECT count(*) FROM (
-                  SELECT 1 FROM dutiful_place AS q WHERE q.gate = p.gate AND q.seq < p.seq
-                   LIMIT (SELECT x.slots FROM dutiful_job AS y JOIN dutiful_gate AS x ON x.id = y.gate
-                           WHERE y.id = NEW.job_id))) < g.slots);
+    INSERT INTO dutiful_gate_step (job_id) VALUES (NEW.job_id);
+    INSERT INTO dutiful_gate_step (job_id) VALUES (NEW.job_id);
+    INSERT INTO dutiful_gate_step (job_id) VALUES (NEW.job_id);
+    INSERT INTO dutiful_gate_step (job_id) VALUES (NEW.job_id);
     UPDATE dutiful_ready_seq SET last_value = last_value + 1;
     UPDATE dutiful_job
        SET ready_seq = CASE WHEN admitted AND state = 'ready' THEN (SELECT q.last_value FROM dutiful_ready_seq AS q) END,
