@@ -255,6 +255,11 @@ def test_a_file_that_may_not_be_written(small_shop: Shop) -> None:
         folder = Path(name)
         url = f"sqlite:///{folder / 'jobs.db'}"
         open_engine(url).migrate()
+        for command in (
+            ("job", "list"),
+            ("doctor",),
+        ):  # the program's own files may be root's alone: load them now
+            assert small_shop.bare(*command, "--store", url).code in (0, 1)
         for file in folder.iterdir():
             file.chmod(0o444)
         folder.chmod(0o555)
