@@ -39,7 +39,7 @@ Library = Literal["sqlite3", "apsw"]
 
 _FD_FOLDER: Final = "/dev/fd"
 
-LOOKS = 4
+LOOKS = 25
 LOOK_AGAIN_S = 0.02
 _lock = threading.RLock()  # re-entrant: a hook may fire while a claim looks at connections
 _claims: Counter[tuple[str, Library]] = Counter()
@@ -166,7 +166,10 @@ def _may_be_apsw(real: str) -> bool:
 
 
 def _surely_open_by_sqlite3(real: str) -> bool:
-    """The guess, made again: a connection that apsw is just opening has its file, and is not listed yet."""
+    """The guess, made again: a connection that apsw is just opening has its file, and is not listed yet;
+    threads that open and close all the time are seen so again and again, but hardly each time. So a
+    refusal, which ends the program anyway, takes half a second.
+    """
     for _ in range(LOOKS):
         if not _open_by_sqlite3(real):
             return False
