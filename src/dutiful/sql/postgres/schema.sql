@@ -752,3 +752,33 @@ CREATE CONSTRAINT TRIGGER gates_out AFTER DELETE ON dutiful.job
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.gates IS NOT NULL) EXECUTE FUNCTION dutiful.gate_done();
 CREATE CONSTRAINT TRIGGER gates_out AFTER DELETE ON dutiful.dead
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.gates IS NOT NULL) EXECUTE FUNCTION dutiful.gate_done();
+
+-- When each of those who watch last looked (bookkeeper, reaper, scheduler...). Older than three periods is silent.
+CREATE TABLE dutiful.watcher (
+    app     text NOT NULL,
+    name    text NOT NULL,
+    period  bigint NOT NULL,
+    last_at bigint NOT NULL,
+    note    text NOT NULL DEFAULT '',
+    PRIMARY KEY (app, name)
+);
+
+-- A person's action by its one-time id: the second time its outcome is told, and nothing done.
+CREATE TABLE dutiful.action (
+    id      text NOT NULL PRIMARY KEY,
+    app     text NOT NULL,
+    actor   text NOT NULL,
+    verb    text NOT NULL,
+    at      bigint NOT NULL,
+    outcome text NOT NULL
+);
+
+-- One for each thing that needs a person, by its key; open while cleared_at is null.
+CREATE TABLE dutiful.alert (
+    app        text NOT NULL,
+    key        text NOT NULL,
+    raised_at  bigint NOT NULL,
+    cleared_at bigint,
+    sentence   text NOT NULL,
+    PRIMARY KEY (app, key, raised_at)
+);

@@ -536,3 +536,33 @@ CREATE TRIGGER dutiful_gates_given_up AFTER DELETE ON dutiful_dead WHEN OLD.gate
        AND NOT (EXISTS (SELECT 1 FROM dutiful_dead AS d WHERE d.id = OLD.id)
                 AND gate IN (SELECT g.id FROM dutiful_gate AS g WHERE g.kind = 'order' AND NOT g.passes));
 END;
+
+-- When each of those who watch last looked (bookkeeper, reaper, scheduler...). Older than three periods is silent.
+CREATE TABLE dutiful_watcher (
+    app     text NOT NULL,
+    name    text NOT NULL,
+    period  integer NOT NULL,
+    last_at integer NOT NULL,
+    note    text NOT NULL DEFAULT '',
+    PRIMARY KEY (app, name)
+);
+
+-- A person's action by its one-time id: the second time its outcome is told, and nothing done.
+CREATE TABLE dutiful_action (
+    id      text NOT NULL PRIMARY KEY,
+    app     text NOT NULL,
+    actor   text NOT NULL,
+    verb    text NOT NULL,
+    at      integer NOT NULL,
+    outcome text NOT NULL
+);
+
+-- One for each thing that needs a person, by its key; open while cleared_at is null.
+CREATE TABLE dutiful_alert (
+    app        text NOT NULL,
+    key        text NOT NULL,
+    raised_at  integer NOT NULL,
+    cleared_at integer,
+    sentence   text NOT NULL,
+    PRIMARY KEY (app, key, raised_at)
+);
