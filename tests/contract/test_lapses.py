@@ -282,3 +282,17 @@ def test_the_brake_may_spare_the_silent_but_not_the_dead(store_world: World) -> 
     assert [row[0] for row in world.run(workers.bury([dead], silent=False))] == [dead]
     assert [row[0] for row in world.run(workers.bury())] == [silent]
     assert [row.id for row in world.run(workers.live())] == [fresh]
+
+
+def test_a_brake_is_noted_once_until_it_is_let_go_or_old(store_world: World) -> None:
+    world = store_world
+    assert world.run(workers.due()).braked_us is None
+    assert world.run(workers.brake(3 * LEASE))
+    world.clock.advance(LEASE)
+    assert not world.run(workers.brake(3 * LEASE)), "the wait of the first goes on"
+    assert world.run(workers.due()).braked_us == LEASE
+    world.clock.advance(2 * LEASE)
+    assert world.run(workers.brake(3 * LEASE)), "that was another mass"
+    assert world.run(workers.due()).braked_us == 0
+    world.run(workers.let_go())
+    assert world.run(workers.due()).braked_us is None

@@ -357,6 +357,8 @@ EXAMPLES: dict[str, Example] = {
     "workers.leave": lambda w: workers.leave(w.gone),
     "workers.report_dead": lambda w: workers.report_dead(w.alone),
     "workers.due": lambda w: workers.due(),
+    "workers.brake": lambda w: workers.brake(1),
+    "workers.let_go": lambda w: workers.let_go(),
     "workers.asked_to_cancel": lambda w: workers.asked_to_cancel([w.me, w.alone]),
     "workers.bury": lambda w: workers.bury([w.gone]),
     "workers.unreaped": lambda w: workers.unreaped(),

@@ -342,7 +342,7 @@ BUGS = [
     ),
     Bug(
         "a brake that never lets go",
-        patched(Brake, "may_reap", lambda self, alive, silent, own, now: silent < 2),
+        patched(Brake, "may_reap", lambda self, alive, silent, own, now, noted_s=None: silent < 2),
         "L1",
         seeds=100,
     ),

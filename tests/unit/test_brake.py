@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dutiful.model.brake import BEATS_MIN, Brake
+from dutiful.model.brake import BEATS_MIN, FORGET_LEASES, Brake
 
 LEASE_S = 10.0
 
@@ -52,6 +52,22 @@ def test_when_the_mass_is_over_the_next_one_waits_again() -> None:
     assert brake.may_reap(3, 1, 10, 5.0), "one came back; the other is reaped"
     assert not brake.may_reap(3, 2, 10, 12.0)
     assert brake.may_reap(3, 2, 10, 22.0)
+
+
+def test_reapers_that_do_not_live_for_a_lease_wait_together() -> None:
+    """Each noted when the wait had begun: the wait is one lease for all of them, not for each."""
+    for noted_s, may in [(None, False), (4.0, False), (LEASE_S, True), (2 * LEASE_S, True)]:
+        assert Brake(lease_s=LEASE_S).may_reap(3, 2, 10, 100.0, noted_s) is may
+    brake = Brake(lease_s=LEASE_S)
+    assert not brake.may_reap(3, 2, 10, 100.0, 4.0)
+    assert brake.braking
+    assert brake.may_reap(3, 2, 10, 106.0, LEASE_S)
+
+
+def test_what_was_noted_long_ago_was_another_mass() -> None:
+    brake = Brake(lease_s=LEASE_S)
+    assert not brake.may_reap(3, 2, 10, 0.0, FORGET_LEASES * LEASE_S)
+    assert brake.may_reap(3, 2, 10, LEASE_S, FORGET_LEASES * LEASE_S)
 
 
 def test_not_being_heard_does_not_begin_the_wait() -> None:

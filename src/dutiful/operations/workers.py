@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import NamedTuple
 
 from ..model.jobs import Beat, Lapsed, NewWorker, WorkerRow
 from .plan import Call, Steps, as_json, operation, query, typed
@@ -58,14 +59,36 @@ def report_dead(child: int) -> Steps[list[Lapsed]]:
     return lapsed
 
 
-@query
-def due() -> Steps[tuple[int, int, int]]:
-    """How many workers are not yet gone, how many of them are due to be, how many gone ones are unreaped.
+class Due(NamedTuple):
+    """What a reaper looks at first. A worker and its children count as one, but among the unreaped."""
 
-    A worker and its children count as one, but among the unreaped.
-    """
-    [(alive, silent, unreaped)] = yield Call("due_workers", {"fresh": FRESH_US}, alone=True)
-    return int(alive), int(silent), int(unreaped)
+    alive: int
+    """Not yet marked gone."""
+    silent: int
+    """Of these: due to be."""
+    unreaped: int
+    """Gone, and may still hold jobs."""
+    braked_us: int | None
+    """How long ago a reaper began to brake; None: none does."""
+
+
+@query
+def due() -> Steps[Due]:
+    """Who is due to be marked gone, and whether a reaper waits with that."""
+    [(alive, silent, unreaped, braked_us)] = yield Call("due_workers", {"fresh": FRESH_US}, alone=True)
+    return Due(int(alive), int(silent), int(unreaped), None if braked_us is None else int(braked_us))
+
+
+@operation
+def brake(forget_us: int) -> Steps[bool]:
+    """Note, for reapers yet to come, that one begins to brake now; False: one did, within ``forget_us``."""
+    return (yield from _turn("brake", forget_us))
+
+
+@operation
+def let_go() -> Steps[None]:
+    """The brake is off: what it waited for was reaped, or came back."""
+    yield Call("let_go_brake", {}, alone=True)
 
 
 @operation
@@ -110,5 +133,8 @@ def live() -> Steps[list[WorkerRow]]:
 @operation
 def turn(chore: str, period_us: int) -> Steps[bool]:
     """Take the turn of a chore that one worker does for all; False if it was done within the period."""
-    rows = yield Call("chore_turn", {"name": chore, "period": period_us}, alone=True)
-    return bool(rows)
+    return (yield from _turn(chore, period_us))
+
+
+def _turn(name: str, period_us: int) -> Steps[bool]:
+    return bool((yield Call("chore_turn", {"name": name, "period": period_us}, alone=True)))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ..app import events
 from ..app.admission import let_come
 from ..app.events import emit
-from ..model.brake import Brake
+from ..model.brake import FORGET_LEASES, Brake
 from ..model.errors import DutifulError
 from ..model.jobs import Lane
 from ..operations import claims, doubts, gates, retention, workers
@@ -99,17 +99,28 @@ class Chores:
         worker, engine = self._worker, self._worker.engine
         # On SQLite all workers share this host, so the kernel says who is dead: its lock is free.
         dead = self._known_dead() if engine.name == "sqlite" else []
-        alive, silent, unreaped = engine.run(workers.due())
-        if silent and not dead:
-            own = worker.heart.beaten(worker.options.lease_s)
-            if not self._brake.may_reap(alive, silent, own, time.monotonic()):
-                emit(logger, logging.WARNING, events.REAP_BRAKED, alive=alive, silent=silent, own_beats=own)
-                silent = 0
+        due = engine.run(workers.due())
+        alive, silent, unreaped, braked_us = due
+        if silent and not dead and not self._may_reap(due):
+            silent = 0
+        elif braked_us is not None and not dead:
+            engine.run(workers.let_go())
         if silent or dead:
             dead = dead or self._known_dead()  # elsewhere it proves of some silent ones that they are dead
             unreaped += len(engine.run(workers.bury(dead, silent=bool(silent))))
         if unreaped:
             self._lapse()
+
+    def _may_reap(self, due: workers.Due) -> bool:
+        worker = self._worker
+        own = worker.heart.beaten(worker.options.lease_s)
+        noted_s = None if due.braked_us is None else due.braked_us / 1e6
+        if self._brake.may_reap(due.alive, due.silent, own, time.monotonic(), noted_s):
+            return True
+        emit(logger, logging.WARNING, events.REAP_BRAKED, alive=due.alive, silent=due.silent, own_beats=own)
+        if self._brake.braking:
+            worker.engine.run(workers.brake(round(FORGET_LEASES * worker.options.lease_s * 1e6)))
+        return False
 
     def _known_dead(self) -> list[int]:
         """The workers of this host whose process is gone, as the kernel says."""

@@ -10,11 +10,12 @@ RETURNING id
 -- For the brake: how many workers are not yet gone, how many of them are due to be (a worker and its
 -- children are one, for they fall silent together), and how many that are gone may still hold jobs:
 -- lately gone ones (:fresh), and for a last look those that are gone for longer than a lease, in
--- which a claim that was under way then has surely ended.
+-- which a claim that was under way then has surely ended. And since when somebody brakes.
 SELECT count(DISTINCT CASE WHEN w.gone_at IS NULL THEN coalesce(w.parent, w.id) END),
        count(DISTINCT CASE WHEN w.gone_at IS NULL AND w.beat_at < :now - w.lease
                            THEN coalesce(w.parent, w.id) END),
-       count(CASE WHEN w.gone_at > :now - :fresh OR w.gone_at < :now - w.lease THEN 1 END)
+       count(CASE WHEN w.gone_at > :now - :fresh OR w.gone_at < :now - w.lease THEN 1 END),
+       (SELECT :now - c.last_at FROM dutiful.chore AS c WHERE c.name = 'brake')
   FROM dutiful.worker AS w WHERE w.reaped_at IS NULL
 
 -- name: live_workers
@@ -50,3 +51,7 @@ INSERT INTO dutiful.chore AS c (name, last_at) VALUES (:name, :now)
 ON CONFLICT (name) DO UPDATE SET last_at = excluded.last_at
  WHERE c.last_at <= excluded.last_at - :period
 RETURNING name
+
+-- name: let_go_brake
+-- The mass for which reapers braked was reaped, or is none any more: the next one is waited for anew.
+DELETE FROM dutiful.chore WHERE name = 'brake'
