@@ -96,14 +96,14 @@ class Chores:
 
     def reap(self) -> None:
         """Mark dead workers gone, and take back what they held."""
-        worker, engine = self._worker, self._worker.engine
+        engine = self._worker.engine
         # On SQLite all workers share this host, so the kernel says who is dead: its lock is free.
         dead = self._known_dead() if engine.name == "sqlite" else []
         due = engine.run(workers.due())
-        alive, silent, unreaped, braked_us = due
+        silent, unreaped = due.silent, due.unreaped
         if silent and not dead and not self._may_reap(due):
             silent = 0
-        elif braked_us is not None and not dead:
+        elif due.braked_us is not None and not dead:
             engine.run(workers.let_go())
         if silent or dead:
             dead = dead or self._known_dead()  # elsewhere it proves of some silent ones that they are dead
