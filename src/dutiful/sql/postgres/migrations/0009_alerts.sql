@@ -1,11 +1,59 @@
 -- Alerts: what was raised, and whom it reached.
 
--- One for each thing that needs a person, by its key; open while cleared_at is null.
+-- What the verdict was when it was last kept, and since when it has been that.
+CREATE TABLE dutiful.verdict (
+    app   text NOT NULL PRIMARY KEY,
+    state text NOT NULL,
+    since bigint NOT NULL,
+    at    bigint NOT NULL,
+    CONSTRAINT verdict_state CHECK (state IN ('well', 'person', 'unknown'))
+);
+
+-- One for each thing that needs a person, by its key; open while cleared_at is null. "told" is its size when
+-- it was last told of; it is told of again when it is twice that.
 CREATE TABLE dutiful.alert (
     app        text NOT NULL,
     key        text NOT NULL,
     raised_at  bigint NOT NULL,
     cleared_at bigint,
+    number     text NOT NULL,
     sentence   text NOT NULL,
+    size       bigint NOT NULL,
+    told       bigint NOT NULL,
+    owner      text NOT NULL,
+    seen       boolean NOT NULL DEFAULT false,
     PRIMARY KEY (app, key, raised_at)
+);
+
+CREATE UNIQUE INDEX alert_open ON dutiful.alert (app, key) WHERE cleared_at IS NULL;
+
+-- What is to be sent to a channel, and what became of it. Due until it was sent, or is not worth sending any more.
+CREATE TABLE dutiful.alert_message (
+    id         text NOT NULL PRIMARY KEY,
+    app        text NOT NULL,
+    channel    text NOT NULL,
+    event      text NOT NULL,
+    key        text NOT NULL,
+    made_at    bigint NOT NULL,
+    due_at     bigint NOT NULL,
+    tries      integer NOT NULL DEFAULT 0,
+    sent_at    bigint,
+    dropped_at bigint,
+    error      text,
+    body       text NOT NULL
+);
+
+CREATE INDEX alert_message_due ON dutiful.alert_message (app, due_at) WHERE sent_at IS NULL AND dropped_at IS NULL;
+CREATE INDEX alert_message_made ON dutiful.alert_message (app, made_at);
+
+-- The channels that workers' code declares: when one last said so, and when a message last came through.
+CREATE TABLE dutiful.alert_channel (
+    app       text NOT NULL,
+    name      text NOT NULL,
+    kind      text NOT NULL,
+    seen_at   bigint NOT NULL,
+    proven_at bigint,
+    failed_at bigint,
+    error     text,
+    PRIMARY KEY (app, name)
 );
