@@ -118,11 +118,14 @@ CREATE TABLE dutiful.dead (
     key          text,
     args         bytea NOT NULL,
     gates        bigint[],
+    fingerprint  text NOT NULL DEFAULT '',
     CONSTRAINT dead_reason CHECK
         (reason IN ('error', 'exhausted', 'gave_up', 'poison', 'stale', 'changed'))
 );
 
 CREATE INDEX dead_died ON dutiful.dead (died_at, id);
+CREATE INDEX dead_cause ON dutiful.dead (fingerprint, died_at, id);
+CREATE INDEX dead_task ON dutiful.dead (task, died_at, id);
 
 -- The journal of endings, append-only, dropped by the day. It is its own count.
 CREATE TABLE dutiful.history (
@@ -186,6 +189,7 @@ CREATE TABLE dutiful.failure (
     kind      text NOT NULL,
     message   text NOT NULL,
     traceback text NOT NULL DEFAULT '',
+    fingerprint text,
     PRIMARY KEY (job_id, run_no)
 );
 
@@ -380,7 +384,8 @@ BEGIN
     RETURN made;
 END $$;
 
--- Drops the days that ended before an instant, and what is older in the default partition.
+-- Drops the days that ended before an instant, and what is older in the default partition. What is forgotten is
+-- counted in the same transaction: a day's rows once nobody can add to it any more.
 CREATE FUNCTION dutiful.drop_history_before(before_us bigint) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -396,10 +401,16 @@ BEGIN
          ORDER BY c.relname
     LOOP
         EXECUTE format('ALTER TABLE dutiful.history DETACH PARTITION dutiful.%I', part);
+        EXECUTE format('INSERT INTO dutiful.delta (lane, task, kind, n)'
+                       ' SELECT h.lane, h.task, ''pruned'', count(*) FROM dutiful.%I AS h GROUP BY h.lane, h.task', part);
         EXECUTE format('DROP TABLE dutiful.%I', part);
         dropped := dropped + 1;
     END LOOP;
-    DELETE FROM dutiful.history_rest WHERE finished_at < before_us;
+    WITH gone AS (
+        DELETE FROM dutiful.history_rest WHERE finished_at < before_us RETURNING lane, task
+    )
+    INSERT INTO dutiful.delta (lane, task, kind, n)
+    SELECT g.lane, g.task, 'pruned', count(*) FROM gone AS g GROUP BY g.lane, g.task;
     RETURN dropped;
 END $$;
 
@@ -775,6 +786,174 @@ CREATE TABLE dutiful.watcher (
     note    text NOT NULL DEFAULT '',
     PRIMARY KEY (app, name)
 );
+
+-- What was accepted: a row for each statement that stored jobs, and lane and task. "revived": an ending that
+-- was undone, so that its job ends once more. "pruned": endings that were forgotten. Nothing is updated here by
+-- anybody who enqueues; the bookkeeper folds the rows into "balance".
+CREATE TABLE dutiful.delta (
+    id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    lane integer NOT NULL,
+    task text NOT NULL,
+    kind text NOT NULL DEFAULT 'accepted',
+    n    bigint NOT NULL,
+    CONSTRAINT delta_kind CHECK (kind IN ('accepted', 'revived', 'pruned'))
+);
+
+-- The deltas' sums. "opened" is what was there when the books were opened.
+CREATE TABLE dutiful.balance (
+    app  text NOT NULL,
+    task text NOT NULL,
+    kind text NOT NULL,
+    n    bigint NOT NULL,
+    PRIMARY KEY (app, task, kind),
+    CONSTRAINT balance_kind CHECK (kind IN ('opened', 'accepted', 'revived', 'pruned'))
+);
+
+-- An app's books when they were last read: what was accepted and what is there, in one look. Without a row
+-- they are not open, and nothing is judged. An app has one from the first fold on.
+CREATE TABLE dutiful.book (
+    app          text NOT NULL PRIMARY KEY,
+    opened_at    bigint NOT NULL,
+    folded_at    bigint,
+    counted_at   bigint,
+    recounted_at bigint,
+    accepted     bigint NOT NULL DEFAULT 0,
+    revived      bigint NOT NULL DEFAULT 0,
+    pruned       bigint NOT NULL DEFAULT 0,
+    ready        bigint NOT NULL DEFAULT 0,
+    running      bigint NOT NULL DEFAULT 0,
+    in_doubt     bigint NOT NULL DEFAULT 0,
+    dead         bigint NOT NULL DEFAULT 0,
+    done         bigint NOT NULL DEFAULT 0,
+    cancelled    bigint NOT NULL DEFAULT 0,
+    missing      bigint NOT NULL DEFAULT 0,
+    surplus      bigint NOT NULL DEFAULT 0,
+    tasks        text NOT NULL DEFAULT '[]'
+);
+
+
+-- Deaths (n above 0) and departures from the dead (below), folded into the groups by the bookkeeper.
+CREATE TABLE dutiful.death (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    lane        integer NOT NULL,
+    task        text NOT NULL,
+    fingerprint text NOT NULL,
+    reason      text NOT NULL,
+    at          bigint NOT NULL,
+    n           bigint NOT NULL,
+    job_id      uuid NOT NULL,
+    run_no      integer NOT NULL,
+    worker      bigint
+);
+
+-- Deaths with one cause. "deaths" counts all there were, "n" those who are dead now.
+CREATE TABLE dutiful.failure_group (
+    app           text NOT NULL,
+    fingerprint   text NOT NULL,
+    task          text NOT NULL,
+    reason        text NOT NULL,
+    kind          text NOT NULL DEFAULT '',
+    title         text NOT NULL DEFAULT '',
+    first_at      bigint NOT NULL,
+    last_at       bigint NOT NULL,
+    first_release text NOT NULL DEFAULT '',
+    last_release  text NOT NULL DEFAULT '',
+    deaths        bigint NOT NULL,
+    n             bigint NOT NULL,
+    job_id        uuid,
+    PRIMARY KEY (app, fingerprint)
+);
+
+-- How many of a group died in each hour.
+CREATE TABLE dutiful.failure_hour (
+    app         text NOT NULL,
+    fingerprint text NOT NULL,
+    hour        bigint NOT NULL,
+    deaths      bigint NOT NULL,
+    PRIMARY KEY (app, fingerprint, hour)
+);
+
+CREATE INDEX failure_hour_at ON dutiful.failure_hour (hour);
+
+-- How a run ended that left no other trace: it was snoozed, or handed back.
+CREATE TABLE dutiful.event (
+    job_id uuid NOT NULL,
+    run_no integer NOT NULL,
+    at     bigint NOT NULL,
+    worker bigint,
+    what   text NOT NULL,
+    delay  bigint,
+    PRIMARY KEY (job_id, run_no),
+    CONSTRAINT event_what CHECK (what IN ('snoozed', 'released'))
+);
+
+CREATE INDEX event_at ON dutiful.event (at);
+
+-- What became of jobs in a minute, ten minutes, or an hour ("grain"), by queue and task. Waits and run times as
+-- counts by bucket (see operations/metrics.py), which can be added up.
+CREATE TABLE dutiful.rollup (
+    app       text NOT NULL,
+    grain     bigint NOT NULL,
+    at        bigint NOT NULL,
+    queue     text NOT NULL,
+    task      text NOT NULL,
+    done      bigint NOT NULL DEFAULT 0,
+    failed    bigint NOT NULL DEFAULT 0,
+    dead      bigint NOT NULL DEFAULT 0,
+    cancelled bigint NOT NULL DEFAULT 0,
+    waits     text NOT NULL DEFAULT '{}',
+    runs      text NOT NULL DEFAULT '{}',
+    PRIMARY KEY (app, grain, at, queue, task)
+);
+
+CREATE INDEX rollup_at ON dutiful.rollup (grain, at);
+
+-- How much was due in a queue, and for how long the oldest, once a minute.
+CREATE TABLE dutiful.sample (
+    app    text NOT NULL,
+    queue  text NOT NULL,
+    at     bigint NOT NULL,
+    depth  bigint NOT NULL,
+    oldest bigint,
+    PRIMARY KEY (app, queue, at)
+);
+
+CREATE INDEX sample_at ON dutiful.sample (at);
+
+-- What workers said of their tasks: one row for each release that ran it.
+CREATE TABLE dutiful.task (
+    app      text NOT NULL,
+    name     text NOT NULL,
+    release  text NOT NULL,
+    version  integer NOT NULL,
+    queue    text NOT NULL,
+    priority integer NOT NULL,
+    owner    text NOT NULL,
+    delivery text NOT NULL,
+    declared text NOT NULL,
+    first_at bigint NOT NULL,
+    seen_at  bigint NOT NULL,
+    PRIMARY KEY (app, name, release)
+);
+
+-- Whoever moves jobs to the dead, or away, writes down so here.
+CREATE FUNCTION dutiful.death_noted() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO dutiful.death (lane, task, fingerprint, reason, at, n, job_id, run_no, worker)
+        SELECT c.lane, c.task, c.fingerprint, c.reason, c.died_at, 1, c.id, c.run_no, c.worker FROM rows AS c;
+    ELSE
+        INSERT INTO dutiful.death (lane, task, fingerprint, reason, at, n, job_id, run_no, worker)
+        SELECT c.lane, c.task, c.fingerprint, c.reason, c.died_at, -1, c.id, c.run_no, c.worker FROM rows AS c;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER deaths_came AFTER INSERT ON dutiful.dead REFERENCING NEW TABLE AS rows
+    FOR EACH STATEMENT EXECUTE FUNCTION dutiful.death_noted();
+CREATE TRIGGER deaths_left AFTER DELETE ON dutiful.dead REFERENCING OLD TABLE AS rows
+    FOR EACH STATEMENT EXECUTE FUNCTION dutiful.death_noted();
 
 -- A person's action by its one-time id: the second time its outcome is told, and nothing done.
 CREATE TABLE dutiful.action (
