@@ -19,6 +19,7 @@ from dutiful.model.jobs import Ending, Failure, Lane, Lease, NewJob, NewWorker
 from dutiful.model.locks import LockAsk
 from dutiful.model.schedules import Missed, Spec, occurrence_key
 from dutiful.operations import (
+    actions,
     audit,
     claims,
     dead,
@@ -230,6 +231,16 @@ Example = Callable[[World], Operation[Any]]
 
 # An operation that goes several ways has several, each with the way after its name.
 EXAMPLES: dict[str, Example] = {
+    "actions.act": lambda w: actions.act(
+        APP, "cancel", people.cancel(APP, w.keyed, actor="ann"), actions.Action("ann", id="act"), str
+    ),
+    "actions.forget": lambda w: actions.forget(),
+    "actions.guarded": lambda w: actions.guarded(
+        APP, "cancel", w.keyed, actions.Seen("ready"), people.cancel(APP, w.keyed, actor="ann")
+    ),
+    "audit.chain": lambda w: audit.chain(),
+    "audit.check": lambda w: audit.check(),
+    "audit.page": lambda w: audit.page(APP),
     "audit.of": lambda w: audit.of(w.cancelled),
     "claims.claim": lambda w: claims.claim(w.me, [w.lane], KNOWN, 10, promote=True),
     "claims.claim_suspect": lambda w: claims.claim_suspect(w.alone, [w.lane.id], KNOWN),

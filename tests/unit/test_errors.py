@@ -35,6 +35,9 @@ FIELDS = {
     "state": "ready",
     "allowed": "dead",
     "message": "something went wrong",
+    "who": "ann",
+    "permission": "retry",
+    "now": "running on worker 3 since 2s",
     "missing": ("its worker is not proven dead",),
 }
 

@@ -315,4 +315,46 @@ with dutiful.once(conn, "charge:8812") as turn:
     if turn.first:                         # without this, DE603 for everybody but the first
         turn.result = charge()
 """,
+    "DE800": """
+Something about a person's verb, which the rules for people refuse: see the codes DE801 to DE810.
+""",
+    "DE801": """
+Ops(app, Operator("ann", perms="viewer")).retry(job_id)        # DE801: a viewer only looks
+Ops(app, Operator("ann", perms="operator")).retry(job_id)
+""",
+    "DE802": """
+$ dutiful web --read-only                  # its page refuses every verb with DE802
+""",
+    "DE803": """
+ops.retry(job_id, seen=rev)                # DE803: it runs again already, because somebody was quicker
+ops.retry(job_id, seen=Seen.of(ops.job(job_id)))   # as it is now
+""",
+    "DE804": """
+once = action_id()
+ops.retry(a, action_id=once); ops.retry(a, action_id=once)     # done once
+ops.discard(b, reason="…", action_id=once)                     # DE804: an id of its own, please
+""",
+    "DE805": """
+$ dutiful dead discard ID                  # DE805
+$ dutiful dead discard ID --reason "the customer left"
+""",
+    "DE806": """
+$ dutiful bulk watch 0190163d              # DE806: the whole id, as bulk list shows it
+$ dutiful bulk list
+""",
+    "DE807": """
+$ dutiful bulk abort ID                    # DE807: it is done already
+$ dutiful bulk list
+""",
+    "DE808": """
+$ dutiful dead ack 3fa9c1 --note "…" --until 400d   # DE808: at most 90 days; it lapses so that somebody looks
+""",
+    "DE809": """
+$ dutiful dead edit ID order_id=8813       # DE809, if that changes its key: it would be another duty
+$ dutiful enqueue charge order_id=8813     # then this is a new job, and the old one is to be discarded
+""",
+    "DE810": """
+$ dutiful dead retry ID                    # DE810: it may have charged the card already
+$ dutiful dead retry ID --choice retry     # somebody looked, and says that this is right
+""",
 }

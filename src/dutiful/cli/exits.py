@@ -45,6 +45,8 @@ OF_ERRORS: Final[tuple[tuple[type[errors.DutifulError], int], ...]] = (
     (errors.OnceError, BAD),
     (errors.SlotsDiffer, REFUSED),
     (errors.LockError, BAD),
+    (errors.BulkNotFound, BAD),
+    (errors.OpsError, REFUSED),
     (errors.DutifulError, BUG),
 )
 """The first class that fits decides."""

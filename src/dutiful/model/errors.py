@@ -32,7 +32,8 @@
     │   ├── TwoSqliteBuilds         one file, one process, two SQLite libraries
     │   ├── NetworkFileSystem
     │   ├── UsedAfterFork
-    │   └── LedgerMissing           a database to work in has no ledger
+    │   ├── LedgerMissing           a database to work in has no ledger
+    │   └── TooSlow                 a page's question took longer than it may
     ├── RunError                    a run and its result                        DE4xx
     │   ├── LeaseLost               another run owns the job now
     │   ├── TimedOut                the task's own timeout
@@ -65,10 +66,21 @@
     │   ├── RequestChanged          the key is known with another request
     │   ├── TurnBroken              the block ended the transaction
     │   └── TurnOver                a result that is too late, or not the first caller's
-    └── LockError                   a lock by name                              DE7xx
-        ├── LockBusy                it was not free in time
-        ├── LockLost                its lease was not renewed, or it was broken
-        └── SlotsDiffer             it is in use with another number of slots
+    ├── LockError                   a lock by name                              DE7xx
+    │   ├── LockBusy                it was not free in time
+    │   ├── LockLost                its lease was not renewed, or it was broken
+    │   └── SlotsDiffer             it is in use with another number of slots
+    └── OpsError                    a person's verb, refused by rules for people DE8xx
+        ├── NotAllowed              a permission is missing
+        ├── ReadOnly                opened for looking alone
+        ├── Changed                 the row is not as it was looked at
+        ├── ActionReused            a one-time id was used for something else
+        ├── ReasonNeeded
+        ├── ChoiceNeeded            nobody can know whether running it again is harmless
+        ├── BulkNotFound
+        ├── BulkRefused             a bulk operation is not in a state for that
+        ├── AckRefused              an acknowledgement
+        └── EditRefused             a dead job's new arguments
 
 ``code`` names an error for good (``dutiful explain DE201``); ``hint`` says what to type.
 """
@@ -89,6 +101,19 @@ from .declaration_errors import (
 from .error_root import DutifulError
 from .lock_errors import Conflict, LockBusy, LockError, LockLost, LockNotHeld, SlotsDiffer
 from .once_errors import OnceError, RequestChanged, TurnBroken, TurnOver
+from .ops_errors import (
+    AckRefused,
+    ActionReused,
+    BulkNotFound,
+    BulkRefused,
+    Changed,
+    ChoiceNeeded,
+    EditRefused,
+    NotAllowed,
+    OpsError,
+    ReadOnly,
+    ReasonNeeded,
+)
 from .run_errors import (
     DoubtRefused,
     DutyTaken,
@@ -117,9 +142,33 @@ from .run_errors import (
     WrongDelivery,
     WrongState,
 )
+from .store_errors import (
+    CommitUnknown,
+    DriverMissing,
+    InvalidUrl,
+    LedgerMissing,
+    NetworkFileSystem,
+    SchemaMissing,
+    SchemaTooNew,
+    SchemaTooOld,
+    StoreBusy,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnreachable,
+    TooSlow,
+    TwoSqliteBuilds,
+    UsedAfterFork,
+)
 
 __all__ = [
+    "AckRefused",
+    "ActionReused",
     "AppNotFound",
+    "BulkNotFound",
+    "BulkRefused",
+    "Changed",
+    "ChoiceNeeded",
     "CommitUnknown",
     "Conflict",
     "DeclarationError",
@@ -127,6 +176,7 @@ __all__ = [
     "DriverMissing",
     "DutifulError",
     "DutyTaken",
+    "EditRefused",
     "EffectChanged",
     "EffectNotSent",
     "EffectRefused",
@@ -151,12 +201,16 @@ __all__ = [
     "LockLost",
     "LockNotHeld",
     "NetworkFileSystem",
+    "NotAllowed",
     "NotBuilt",
     "NotInTransaction",
     "NotProven",
     "OnceError",
+    "OpsError",
     "PayloadTooLarge",
     "QueueNotFound",
+    "ReadOnly",
+    "ReasonNeeded",
     "RequestChanged",
     "ResultNotKept",
     "ResultNotReady",
@@ -173,6 +227,7 @@ __all__ = [
     "StoreReadOnly",
     "StoreUnreachable",
     "TimedOut",
+    "TooSlow",
     "TurnBroken",
     "TurnOver",
     "TwoSqliteBuilds",
@@ -260,115 +315,6 @@ class UnsupportedConnection(EnqueueError):
         "Known are connections of sqlite3, apsw and psycopg, SQLAlchemy sessions and connections "
         "(sync and async), and Django's."
     )
-
-
-# ── store ───────────────────────────────────────────────────────────────────────────────────
-
-
-class StoreError(DutifulError):
-    """The database could not do what was asked. Nothing was written, unless the class says so."""
-
-    code = "DE300"
-
-
-class InvalidUrl(StoreError):
-    """The store's URL is not one of ours."""
-
-    code = "DE301"
-    hint = 'Write "sqlite:///jobs.db", "sqlite:////absolute/jobs.db" or "postgresql://user@host/database".'
-
-
-class DriverMissing(StoreError):
-    """The driver that the URL asks for is not installed."""
-
-    code = "DE302"
-
-
-class StoreUnreachable(StoreError):
-    """No connection to the database could be made, or it broke and could not be made again."""
-
-    code = "DE303"
-    hint = "Is the server running, and are host, port, user and database in the URL right?"
-
-
-class StoreReadOnly(StoreError):
-    """The database refuses writes: a read-only file, folder, or standby."""
-
-    code = "DE304"
-    hint = "Give this user write permission on the file and its folder (or connect to the primary)."
-
-
-class StoreFull(StoreError):
-    """The disk, or the database's size limit, is full. The transaction was rolled back whole."""
-
-    code = "DE305"
-    hint = "Free some space; what was refused can then be repeated, nothing was half written."
-
-
-class StoreBusy(StoreError):
-    """The database stayed locked by somebody else for longer than we wait."""
-
-    code = "DE306"
-    hint = "Look for a long transaction in another session; it blocks all writers."
-
-
-class CommitUnknown(StoreError):
-    """The connection broke while a commit was under way: it may have happened, or not."""
-
-    code = "DE307"
-    hint = "Repeat the call with the same once= key or the same job id: that is one job either way."
-
-
-class SchemaMissing(StoreError):
-    """The database has no dutiful tables yet."""
-
-    code = "DE310"
-    hint = "Run: dutiful migrate --app MODULE:APP"
-
-
-class SchemaTooOld(StoreError):
-    """The tables are of an older version than this code."""
-
-    code = "DE311"
-    hint = "Run: dutiful migrate --app MODULE:APP"
-
-
-class SchemaTooNew(StoreError):
-    """The tables are of a newer version than this code, which must not write to them."""
-
-    code = "DE312"
-    hint = "Upgrade dutiful here; the tables were migrated by a newer release."
-
-
-class TwoSqliteBuilds(StoreError):
-    """One process opens one file through two SQLite libraries: closing one drops the other's locks."""
-
-    code = "DE313"
-    hint = (
-        "Use one of them for this file: leave ?driver=apsw away in dutiful's URL, "
-        "or open your own connections with apsw too."
-    )
-
-
-class NetworkFileSystem(StoreError):
-    """SQLite's locks are not safe on network file systems."""
-
-    code = "DE314"
-    hint = "Put the file on a local disk, or use PostgreSQL for several hosts."
-
-
-class UsedAfterFork(StoreError):
-    """A connection made before a fork was used after it, in the child."""
-
-    code = "DE315"
-    hint = "Create the App after the fork, or start the child with the spawn method."
-
-
-class LedgerMissing(StoreError):
-    """The database that a task or ``once()`` works in has no ledger."""
-
-    code = "DE316"
-    hint = "Make it: dutiful migrate --ledger URL"
 
 
 def all_errors(root: type[DutifulError] = DutifulError) -> Iterator[type[DutifulError]]:
