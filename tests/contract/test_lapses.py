@@ -278,7 +278,8 @@ def test_the_brake_may_spare_the_silent_but_not_the_dead(store_world: World) -> 
     silent, dead, fresh = world.worker(), world.worker(), 0
     world.clock.advance(LEASE + 1)
     fresh = world.worker()
-    assert world.run(workers.due())[:2] == (3, 2)
+    due = world.run(workers.due())
+    assert (due.alive, due.silent, due.braked_us) == (3, 2, None)
     assert [row[0] for row in world.run(workers.bury([dead], silent=False))] == [dead]
     assert [row[0] for row in world.run(workers.bury())] == [silent]
     assert [row.id for row in world.run(workers.live())] == [fresh]
@@ -296,3 +297,18 @@ def test_a_brake_is_noted_once_until_it_is_let_go_or_old(store_world: World) -> 
     assert world.run(workers.due()).braked_us == 0
     world.run(workers.let_go())
     assert world.run(workers.due()).braked_us is None
+
+
+def test_a_beat_tells_the_same_of_the_others(pg_world: World) -> None:
+    world = pg_world
+    world.run(workers.report_dead(world.worker()))
+    for _ in range(2):
+        world.worker()
+    world.clock.advance(LEASE + 1)
+    own = world.worker()
+    alone = world.worker(alone=True, parent=own)
+    world.run(workers.brake(LEASE))
+    world.clock.advance(SECOND)
+    told = world.run(workers.beat([own, alone])).due
+    assert told == world.run(workers.due())
+    assert told is not None and (told.alive, told.silent, told.unreaped, told.braked_us) == (3, 2, 1, SECOND)

@@ -154,17 +154,32 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Due:
+    """What a reaper looks at first. A worker and its children count as one, but among the unreaped."""
+
+    alive: int
+    """Not yet marked gone."""
+    silent: int
+    """Of these: due to be."""
+    unreaped: int
+    """Gone, and may still hold jobs."""
+    braked_us: int | None
+    """How long ago a reaper began to brake; None: none does."""
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
     """The reply to a beat: which workers are still acknowledged, whether suspects wait.
 
     ``lanes`` changes whenever a lane is added or a queue's limit changes; ``cancels``: a run is asked to
-    stop.
+    stop; ``due``: who else is due to be marked gone, where the store tells that on the way.
     """
 
     alive: frozenset[int]
     suspects: bool
     lanes: int
     cancels: bool = False
+    due: Due | None = None
 
 
 @dataclass(frozen=True, slots=True)

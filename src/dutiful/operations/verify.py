@@ -84,7 +84,7 @@ def check(app: str | None, *, full: bool = False) -> Steps[list[Finding]]:
     """
     found = []
     for name, _, _ in CHECKS:
-        finding = yield from _looked(name, app, full, NEWEST)
+        finding = yield from _looked(name, app, full, NEWEST, alone=name == CHECKS[0][0])
         if finding is not None:
             found.append(finding)
     return found
@@ -93,7 +93,7 @@ def check(app: str | None, *, full: bool = False) -> Steps[list[Finding]]:
 @query
 def look(name: str, app: str | None, *, full: bool = False, before: str = NEWEST) -> Steps[Finding | None]:
     """One of ``CHECKS``, by its statement, at ``WINDOW`` rows below the id ``before``, or at all of them."""
-    return (yield from _looked(name, app, full, before))
+    return (yield from _looked(name, app, full, before, alone=True))
 
 
 @query
@@ -137,8 +137,10 @@ def noted(app: str) -> Steps[list[Checked]]:
     ]
 
 
-def _looked(name: str, app: str | None, full: bool, before: str) -> Steps[Finding | None]:
-    rows = yield Call(name, _params(app, full, before), alone=name == CHECKS[0][0])
+def _looked(
+    name: str, app: str | None, full: bool, before: str, *, alone: bool = False
+) -> Steps[Finding | None]:
+    rows = yield Call(name, _params(app, full, before), alone=alone)
     if name == "verify_windows":
         rows = judged(rows, ROWS_MAX)
     if not rows:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import NamedTuple
+from typing import Any
 
-from ..model.jobs import Beat, Lapsed, NewWorker, WorkerRow
+from ..model.jobs import Beat, Due, Lapsed, NewWorker, WorkerRow
 from .plan import Call, Steps, as_json, operation, query, typed
 
 FRESH_US = 15_000_000
@@ -25,12 +25,14 @@ def register(worker: NewWorker) -> Steps[int]:
 @operation
 def beat(ids: Sequence[int], marks: str | None = None) -> Steps[Beat]:
     """Renew the leases of a worker and its children. An id that does not come back is gone for good."""
-    rows = yield Call("beat", {"ids": as_json(list(ids)), "marks": marks}, alone=True)
+    params = {"ids": as_json(list(ids)), "marks": marks, "fresh": FRESH_US}
+    rows = yield Call("beat", params, alone=True)
     return Beat(
         frozenset(row[0] for row in rows),
         any(row[1] for row in rows),
         max((int(row[2]) for row in rows), default=0),
         any(row[3] for row in rows),
+        _due(rows[0][4:]) if rows and len(rows[0]) > 4 else None,
     )
 
 
@@ -59,23 +61,15 @@ def report_dead(child: int) -> Steps[list[Lapsed]]:
     return lapsed
 
 
-class Due(NamedTuple):
-    """What a reaper looks at first. A worker and its children count as one, but among the unreaped."""
-
-    alive: int
-    """Not yet marked gone."""
-    silent: int
-    """Of these: due to be."""
-    unreaped: int
-    """Gone, and may still hold jobs."""
-    braked_us: int | None
-    """How long ago a reaper began to brake; None: none does."""
-
-
 @query
 def due() -> Steps[Due]:
     """Who is due to be marked gone, and whether a reaper waits with that."""
-    [(alive, silent, unreaped, braked_us)] = yield Call("due_workers", {"fresh": FRESH_US}, alone=True)
+    [row] = yield Call("due_workers", {"fresh": FRESH_US}, alone=True)
+    return _due(row)
+
+
+def _due(row: Sequence[Any]) -> Due:
+    alive, silent, unreaped, braked_us = row
     return Due(int(alive), int(silent), int(unreaped), None if braked_us is None else int(braked_us))
 
 

@@ -22,7 +22,7 @@ from ..app.admission import let_come
 from ..app.events import emit
 from ..model.brake import FORGET_LEASES, Brake
 from ..model.errors import DutifulError
-from ..model.jobs import Lane
+from ..model.jobs import Due, Lane
 from ..operations import claims, doubts, gates, retention, workers
 from . import liveness, verifying
 from .options import SWEEP_S
@@ -55,7 +55,7 @@ class Chores:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="dutiful-chores", daemon=True)
         start = time.monotonic()
-        self._due: dict[Callable[[], None], tuple[float, float]] = {
+        self._due: dict[Callable[[], float | None], tuple[float, float]] = {
             self.reap: (start + options.reap_s * random.random(), options.reap_s),
             self.sweep: (start, SWEEP_S),
             self.prepare: (start, PREPARE_S),
@@ -63,11 +63,11 @@ class Chores:
             self.prune_duties: (start + DUTIES_S * random.random(), DUTIES_S),
             self.prove: (start + PROVE_S * random.random(), PROVE_S),
             self.forget_files: (start + FILES_S * random.random(), FILES_S),
-            self.verify: (start + VERIFY_S * random.random(), VERIFY_S / 4),
-            self.mend: (start + MEND_S * random.random(), MEND_S),
+            self.verify: (start + VERIFY_S * random.random(), VERIFY_S),
         }
-        if worker.app.gated:
+        if worker.app.gated:  # who waits at a gate is of a task that only such a worker knows
             self._due[self.let_come] = (start, COME_S)
+            self._due[self.mend] = (start + MEND_S * random.random(), MEND_S)
 
     def start(self) -> None:
         """Begin."""
@@ -86,7 +86,9 @@ class Chores:
                 return
             self._due[chore] = (time.monotonic() + period * random.uniform(0.9, 1.1), period)
             try:
-                chore()
+                again_s = chore()
+                if again_s is not None:
+                    self._due[chore] = (time.monotonic() + again_s, period)
             except DutifulError as error:
                 emit(logger, logging.WARNING, events.CHORE_FAILED, chore=chore.__name__, error=str(error))
             except Exception:
@@ -99,7 +101,7 @@ class Chores:
         engine = self._worker.engine
         # On SQLite all workers share this host, so the kernel says who is dead: its lock is free.
         dead = self._known_dead() if engine.name == "sqlite" else []
-        due = engine.run(workers.due())
+        due = self._worker.heart.due(self._worker.options.reap_s) or engine.run(workers.due())
         silent, unreaped = due.silent, due.unreaped
         if silent and not dead and not self._may_reap(due):
             silent = 0
@@ -111,7 +113,7 @@ class Chores:
         if unreaped:
             self._lapse()
 
-    def _may_reap(self, due: workers.Due) -> bool:
+    def _may_reap(self, due: Due) -> bool:
         worker = self._worker
         own = worker.heart.beaten(worker.options.lease_s)
         noted_s = None if due.braked_us is None else due.braked_us / 1e6
@@ -234,8 +236,13 @@ class Chores:
             files += [file for _, _, file in engine.run(workers.unreaped())]
             liveness.sweep(folder, {os.path.basename(file) for file in files if file})
 
-    def verify(self) -> None:
-        """Look whether the invariants hold, about once a minute for each app; the log names what does not."""
+    def verify(self) -> float | None:
+        """Look whether the invariants hold, about once a minute for each app; the log names what does not.
+
+        Returns in how many seconds to look whether the next turn is this worker's, where this one was not.
+        """
         app, engine = self._worker.app.name, self._worker.engine
         if engine.run(workers.turn(f"verify:{app}", round(VERIFY_S * 1e6))):
             verifying.look_over(engine, app, random.random(), self._stop.is_set)
+            return None
+        return VERIFY_S / 4  # whose turn it was may be gone before the next

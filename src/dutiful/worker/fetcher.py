@@ -215,7 +215,7 @@ class Fetcher:
             if self._wait_s >= self._poll_s:
                 self._promoted_at = 0.0
             self._shares.give_back()
-            self._engine.wait(self._queues, self._wait_s * random.uniform(0.9, 1.0))
+            self._engine.wait(self._queues, self._wait_s * random.uniform(0.95, 1.05))
 
     def _claim(self, order: Sequence[int], limit: int, *, promote: bool = False) -> Round:
         """One claim, or where queues are limited one for each of them and for what lies between."""

@@ -16,7 +16,7 @@ import msgspec
 from ..app import events
 from ..app.events import emit
 from ..engines.contract import Engine
-from ..model.jobs import Beat
+from ..model.jobs import Beat, Due
 from ..operations import workers
 
 logger = logging.getLogger("dutiful.worker")
@@ -59,6 +59,7 @@ class Heart:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="dutiful-heart", daemon=True)
         self._confirmed: list[float] = []
+        self._due: tuple[float, Due | None] = (0.0, None)
         self.trusted_until = 0.0
 
     def start(self, asked_at: float) -> None:
@@ -86,6 +87,11 @@ class Heart:
         since = steady_now() - within_s
         return sum(at >= since for at in self._confirmed)
 
+    def due(self, within_s: float) -> Due | None:
+        """Who was due to be marked gone, if a beat of the last so many seconds told."""
+        at, due = self._due
+        return due if at >= steady_now() - within_s else None
+
     def stop(self) -> None:
         """Beat no more."""
         self._stop.set()
@@ -101,6 +107,7 @@ class Heart:
                 beat = self._engine.run(workers.beat(self._ids(), marks))
                 if self._own() in beat.alive:
                     self.trust_from(asked_at)
+                    self._due = asked_at, beat.due
                     del self._confirmed[:-200]
                     risky = False
                 else:

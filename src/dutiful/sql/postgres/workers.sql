@@ -1,7 +1,8 @@
 -- name: beat
 -- Says that these workers (one process and its children) live. Demands that nobody marked them
 -- gone: who gets no row must stop and register anew. Tells whether suspects wait, whether lanes or limits are
--- others than before, and whether a run was asked to stop.
+-- others than before, and whether a run was asked to stop. And what due_workers tells, which saves the reaper
+-- a statement of its own.
 UPDATE dutiful.worker AS w
    SET beat_at = :now, marks = coalesce(:marks, w.marks)
  WHERE w.id IN (SELECT e.value::bigint FROM jsonb_array_elements_text(:ids::jsonb) AS e(value))
@@ -10,7 +11,14 @@ RETURNING w.id, EXISTS (SELECT 1 FROM dutiful.job AS j
                          WHERE j.suspect AND j.ready_seq IS NOT NULL AND j.state = 'ready'),
           (SELECT count(*) FROM dutiful.lane AS l WHERE l.app = w.app)
           + (SELECT coalesce(sum(q.turn), 0) FROM dutiful.queue AS q WHERE q.app = w.app),
-          EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.cancel_at IS NOT NULL AND j.worker = w.id)
+          EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.cancel_at IS NOT NULL AND j.worker = w.id),
+          (SELECT count(DISTINCT CASE WHEN a.gone_at IS NULL THEN coalesce(a.parent, a.id) END)
+             FROM dutiful.worker AS a WHERE a.reaped_at IS NULL),
+          (SELECT count(DISTINCT coalesce(a.parent, a.id)) FROM dutiful.worker AS a
+            WHERE a.reaped_at IS NULL AND a.gone_at IS NULL AND a.beat_at < :now - a.lease),
+          (SELECT count(*) FROM dutiful.worker AS a
+            WHERE a.reaped_at IS NULL AND (a.gone_at > :now - :fresh OR a.gone_at < :now - a.lease)),
+          (SELECT :now - c.last_at FROM dutiful.chore AS c WHERE c.name = 'brake')
 
 -- name: mark_gone
 -- Ends a worker's row: it left by itself, or its living parent reports its death.
@@ -109,9 +117,9 @@ WITH held AS MATERIALIZED (
 ), buried AS (
     INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
            last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, reason, delivery,
-           task, key, args, gates)
+           task, key, args, gates, fingerprint)
     SELECT g.id, g.lane, :now, g.run_at, g.enqueued_at, g.claimed_at, g.started_at, g.worker, g.token, g.run_no, g.attempt - 1, g.epoch, g.args_version, g.crashes + 1, g.crashes_max,
-           'poison', g.delivery, g.task, g.key, g.args, g.gates
+           'poison', g.delivery, g.task, g.key, g.args, g.gates, 'poison:' || g.task
       FROM gone AS g
     RETURNING id, run_no, attempt, true AS begun, true AS last
 ), noted AS (
