@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -68,13 +69,23 @@ def many(app: str, jobs: Sequence[NewJob]) -> Steps[list[Enqueued]]:
 @operation
 def load(app: str, queue: str, priority: int, jobs: Iterable[NewJob]) -> Steps[None]:
     """Store many jobs of one lane, due now and without declared keys, by COPY (PostgreSQL only)."""
+    tasks: Counter[str] = Counter()
+
+    def counted() -> Iterable[NewJob]:
+        for job in jobs:
+            tasks[job.task] += 1
+            yield job
+
     yield Call("add_lanes", {"app": app, "rows": as_json([{"queue": queue, "priority": priority}])})
     [(lane, now)] = yield Call("place_of_lane", {"app": app, "queue": queue, "priority": priority})
     rows = (
         (job.id, lane, now, now, job.delivery, job.crashes_max, job.task, job.args_version, job.args)
-        for job in jobs
+        for job in counted()
     )
     yield Load("copy_jobs", "job", COPY_COLUMNS, rows)
+    if tasks:
+        accepted = [{"task": task, "n": n} for task, n in sorted(tasks.items())]
+        yield Call("count_loaded", {"lane": lane, "rows": as_json(accepted)})
 
 
 def _many(app: str, jobs: Sequence[NewJob]) -> Steps[list[Enqueued]]:

@@ -85,20 +85,28 @@ RETURNING j.id::text
 
 -- name: unwaive_dead
 -- unwaive: a job that was waived when it was dead is dead again. Its ending stays in the history.
+WITH back AS (
 INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
        last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, reason, delivery,
-       task, key, args, gates)
+       task, key, args, gates, fingerprint)
 SELECT h.id, h.lane, :now, h.run_at, h.enqueued_at, h.claimed_at, h.started_at, h.worker, h.last_token,
        h.run_no, h.attempt, h.epoch, h.args_version, h.crashes, h.crashes_max, h.reason, h.delivery,
-       h.task, h.key, h.args, h.gates
+       h.task, h.key, h.args, h.gates,
+       coalesce((SELECT f.fingerprint FROM dutiful.failure AS f WHERE f.job_id = h.id AND f.run_no = h.run_no),
+                h.reason || ':' || h.task)
   FROM dutiful.history AS h
  WHERE h.id = :id::uuid AND h.finished_at = :ended_at AND h.outcome = 'waived' AND h.doubt IS NULL
    AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = h.id)
 ON CONFLICT (id) DO NOTHING
-RETURNING id::text
+RETURNING id, lane, task
+), counted AS (
+    INSERT INTO dutiful.delta (lane, task, kind, n) SELECT b.lane, b.task, 'revived', 1 FROM back AS b
+)
+SELECT b.id::text FROM back AS b
 
 -- name: unwaive_doubt
 -- unwaive: one that was in doubt is in doubt again, under its last token.
+WITH back AS (
 INSERT INTO dutiful.job (id, lane, ready_seq, gate_seq, gates, admitted, run_at, enqueued_at, claimed_at, started_at, last_token, run_no,
        attempt, epoch, args_version, crashes, crashes_max, state, delivery, task, key, args, doubt_at, doubt)
 SELECT h.id, h.lane, NULL, CASE WHEN h.gates IS NOT NULL THEN -nextval('dutiful.gate_seq') END, h.gates, h.gates IS NULL,
@@ -109,7 +117,11 @@ SELECT h.id, h.lane, NULL, CASE WHEN h.gates IS NOT NULL THEN -nextval('dutiful.
  WHERE h.id = :id::uuid AND h.finished_at = :ended_at AND h.outcome = 'waived' AND h.doubt IS NOT NULL
    AND NOT EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = h.id)
 ON CONFLICT (id) DO NOTHING
-RETURNING id::text
+RETURNING id, lane, task
+), counted AS (
+    INSERT INTO dutiful.delta (lane, task, kind, n) SELECT b.lane, b.task, 'revived', 1 FROM back AS b
+)
+SELECT b.id::text FROM back AS b
 
 -- name: unproven_workers
 -- Workers that fell silent and that left doubts: whoever can prove that they are dead may say so.

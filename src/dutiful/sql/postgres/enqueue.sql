@@ -1,5 +1,7 @@
 -- name: enqueue_job
--- One job without a declared key. No row comes back if its lane is missing or its id is live.
+-- One job without a declared key. No row comes back if its lane is missing or its id is live; else it is
+-- accepted (I11).
+WITH stored AS (
 INSERT INTO dutiful.job
        (id, lane, ready_seq, run_at, enqueued_at, delivery, crashes_max, task, args_version, args)
 SELECT :id::uuid, l.id,
@@ -10,10 +12,14 @@ SELECT :id::uuid, l.id,
   FROM dutiful.lane AS l, (SELECT :now AS now) AS t
  WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority
 ON CONFLICT (id) DO NOTHING
-RETURNING id::text
+RETURNING id, lane, task
+), accepted AS (
+    INSERT INTO dutiful.delta (lane, task, n) SELECT s.lane, s.task, 1 FROM stored AS s
+)
+SELECT s.id::text FROM stored AS s
 
 -- name: enqueue_keyed_job
--- One job with a declared key: the duty row is taken in the same statement, else no job is made.
+-- One job with a declared key: the duty row is taken in the same statement, else no job is made, nor accepted.
 WITH place AS (
     SELECT l.id AS lane, t.now
       FROM dutiful.lane AS l, (SELECT :now AS now) AS t
@@ -23,7 +29,7 @@ WITH place AS (
     SELECT :app, :task, :key, :id::uuid, p.now, :remember, :args_hash FROM place AS p
     ON CONFLICT (app, task, key) DO NOTHING
     RETURNING epoch
-)
+), stored AS (
 INSERT INTO dutiful.job (id, lane, ready_seq, run_at, enqueued_at, delivery, crashes_max,
                          task, args_version, args, key, epoch)
 SELECT :id::uuid, p.lane,
@@ -33,7 +39,11 @@ SELECT :id::uuid, p.lane,
        :delivery, :crashes_max, :task, :args_version, :args::bytea, :key, d.epoch
   FROM place AS p, taken AS d
 ON CONFLICT (id) DO NOTHING
-RETURNING id::text
+RETURNING id, lane, task
+), accepted AS (
+    INSERT INTO dutiful.delta (lane, task, n) SELECT s.lane, s.task, 1 FROM stored AS s
+)
+SELECT s.id::text FROM stored AS s
 
 -- name: take_duties
 -- Takes the duty rows of many jobs, in key order so that two producers cannot deadlock; says which
@@ -48,6 +58,7 @@ RETURNING job_id::text
 
 -- name: enqueue_jobs
 -- Many jobs whose duties, where they have any, are taken already. In the order given.
+WITH stored AS (
 INSERT INTO dutiful.job (id, lane, ready_seq, run_at, enqueued_at, delivery, crashes_max,
                          task, args_version, args, key, epoch, gates, gate_seq, admitted)
 SELECT r.id, l.id,
@@ -67,7 +78,11 @@ SELECT r.id, l.id,
   JOIN dutiful.lane AS l ON l.app = :app AND l.queue = r.queue AND l.priority = r.priority
  ORDER BY r.place
 ON CONFLICT (id) DO NOTHING
-RETURNING id::text
+RETURNING id, lane, task
+), accepted AS (
+    INSERT INTO dutiful.delta (lane, task, n) SELECT s.lane, s.task, count(*) FROM stored AS s GROUP BY s.lane, s.task
+)
+SELECT s.id::text FROM stored AS s
 
 -- name: look_at_duties
 -- What became of the jobs that hold these duties: live, dead, the latest ending, or pruned.
@@ -117,11 +132,13 @@ SELECT h.id::text FROM dutiful.history AS h
 
 -- name: take_back
 -- Takes back rows that this very transaction inserted, because their ids had ended before; with the
--- duties it took for them (turn 1), which would else be held by jobs that are over.
+-- duties it took for them (turn 1), which would else be held by jobs that are over. They were not accepted.
 WITH back AS (
     DELETE FROM dutiful.job
      WHERE id IN (SELECT e.value::uuid FROM jsonb_array_elements_text(:ids::jsonb) AS e(value))
     RETURNING id, lane, task, key
+), uncounted AS (
+    INSERT INTO dutiful.delta (lane, task, n) SELECT b.lane, b.task, -count(*) FROM back AS b GROUP BY b.lane, b.task
 )
 DELETE FROM dutiful.duty AS d USING back AS b, dutiful.lane AS l
  WHERE l.id = b.lane AND d.app = l.app AND d.task = b.task AND d.key = b.key AND d.job_id = b.id
@@ -136,3 +153,8 @@ SELECT l.id, :now FROM dutiful.lane AS l
 -- A bulk load of jobs that are due now and have no declared key; ready_seq comes by its default.
 COPY dutiful.job (id, lane, run_at, enqueued_at, delivery, crashes_max, task, args_version, args)
 FROM STDIN
+
+-- name: count_loaded
+-- What a bulk load has stored is accepted.
+INSERT INTO dutiful.delta (lane, task, n)
+SELECT :lane, r.task, r.n FROM jsonb_to_recordset(:rows::jsonb) AS r(task text, n bigint)

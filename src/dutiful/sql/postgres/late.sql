@@ -35,10 +35,10 @@ WITH gone AS (
 )
 INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
        last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, reason, delivery,
-       task, key, args, gates)
+       task, key, args, gates, fingerprint)
 SELECT g.id, g.lane, :now, coalesce(g.due_at, g.run_at), g.enqueued_at, g.claimed_at, g.started_at,
        g.worker, g.token, g.run_no, g.attempt - 1, g.epoch, g.args_version, g.crashes, g.crashes_max,
-       'stale', g.delivery, g.task, g.key, g.args, g.gates
+       'stale', g.delivery, g.task, g.key, g.args, g.gates, 'stale:' || g.task
   FROM gone AS g
 RETURNING last_token::text
 

@@ -43,6 +43,7 @@ RETURNING id::text, epoch
 
 -- name: revive_ended
 -- retry: a cancelled or skipped job gets a new live row; its ending stays in the history.
+WITH back AS (
 INSERT INTO dutiful.job (id, lane, ready_seq, gate_seq, run_at, enqueued_at, last_token, run_no, attempt, epoch,
        args_version, crashes, crashes_max, delivery, task, key, args, gates)
 SELECT h.id, h.lane, CASE WHEN h.gates IS NULL THEN nextval('dutiful.ready_seq') END,
@@ -53,7 +54,11 @@ SELECT h.id, h.lane, CASE WHEN h.gates IS NULL THEN nextval('dutiful.ready_seq')
    AND (h.state = 'cancelled' OR h.outcome = 'skipped')
    AND NOT EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = h.id)
 ON CONFLICT (id) DO NOTHING
-RETURNING id::text, epoch
+RETURNING id, epoch, lane, task
+), counted AS (
+    INSERT INTO dutiful.delta (lane, task, kind, n) SELECT b.lane, b.task, 'revived', 1 FROM back AS b
+)
+SELECT b.id::text, b.epoch FROM back AS b
 
 -- name: regain_duty
 -- A job that comes back to life takes its duty again, if nobody else holds it.

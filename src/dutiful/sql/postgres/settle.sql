@@ -54,24 +54,27 @@ SELECT m.last_token::text FROM moved AS m
 WITH gone AS (
     DELETE FROM dutiful.job AS j
      USING jsonb_to_recordset(:rows::jsonb)
-        AS e(id uuid, token uuid, reason text, kind text, message text, traceback text)
+        AS e(id uuid, token uuid, reason text, kind text, message text, traceback text,
+              fingerprint text)
      WHERE j.id = e.id AND (j.token = e.token
            OR j.state = 'in_doubt' AND j.started_at IS NOT NULL AND j.last_token = e.token)
-    RETURNING j.*, e.reason, e.kind, e.message, e.traceback
+    RETURNING j.*, e.reason, e.kind, e.message, e.traceback, e.fingerprint
 ), noted AS (
-    INSERT INTO dutiful.failure AS f (job_id, run_no, attempt, failed_at, worker, kind, message, traceback)
-    SELECT g.id, g.run_no, g.attempt, :now, g.worker, g.kind, g.message, g.traceback
+    INSERT INTO dutiful.failure AS f (job_id, run_no, attempt, failed_at, worker, kind, message, traceback, fingerprint)
+    SELECT g.id, g.run_no, g.attempt, :now, g.worker, g.kind, g.message, g.traceback, g.fingerprint
       FROM gone AS g WHERE g.kind IS NOT NULL
     ON CONFLICT (job_id, run_no) DO UPDATE
        SET attempt = excluded.attempt, failed_at = excluded.failed_at, kind = excluded.kind,
-           message = excluded.message, traceback = excluded.traceback
+           message = excluded.message, traceback = excluded.traceback,
+           fingerprint = excluded.fingerprint
 )
 INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
        last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, reason, delivery,
-       task, key, args, gates)
+       task, key, args, gates, fingerprint)
 SELECT g.id, g.lane, :now, g.run_at, g.enqueued_at, g.claimed_at, g.started_at, g.worker,
        coalesce(g.token, g.last_token), g.run_no, g.attempt, g.epoch, g.args_version, g.crashes,
-       g.crashes_max, g.reason, g.delivery, g.task, g.key, g.args, g.gates
+       g.crashes_max, g.reason, g.delivery, g.task, g.key, g.args, g.gates,
+       coalesce(g.fingerprint, g.reason || ':' || g.task)
   FROM gone AS g
 RETURNING last_token::text
 

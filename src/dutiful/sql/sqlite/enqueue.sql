@@ -1,5 +1,6 @@
 -- name: enqueue_job
--- One job without a declared key. No row comes back if its lane is missing or its id is live.
+-- One job without a declared key. No row comes back if its lane is missing or its id is live; else it is
+-- accepted (I11).
 UPDATE dutiful.ready_seq SET last_value = last_value + 1;
 INSERT INTO dutiful.job
        (id, lane, ready_seq, run_at, enqueued_at, delivery, crashes_max, task, args_version, args)
@@ -9,11 +10,14 @@ SELECT :id, l.id,
        coalesce(:run_at, :now + :delay), :now, :delivery, :crashes_max, :task, :args_version, :args
   FROM dutiful.lane AS l
  WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority
-ON CONFLICT (id) DO NOTHING
-RETURNING id
+ON CONFLICT (id) DO NOTHING;
+INSERT INTO dutiful.delta (lane, task, n)
+SELECT l.id, :task, 1 FROM dutiful.lane AS l
+ WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority AND changes() = 1
+RETURNING :id
 
 -- name: enqueue_keyed_job
--- One job with a declared key: the duty row is taken first, else no job is made (changes() is 0).
+-- One job with a declared key: the duty row is taken first, else no job is made (changes() is 0), nor accepted.
 UPDATE dutiful.ready_seq SET last_value = last_value + 1;
 INSERT INTO dutiful.duty (app, task, key, job_id, taken_at, remember, args_hash)
 SELECT :app, :task, :key, :id, :now, :remember, :args_hash
@@ -29,8 +33,11 @@ SELECT :id, l.id,
        :args, :key
   FROM dutiful.lane AS l
  WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority AND changes() = 1
-ON CONFLICT (id) DO NOTHING
-RETURNING id
+ON CONFLICT (id) DO NOTHING;
+INSERT INTO dutiful.delta (lane, task, n)
+SELECT l.id, :task, 1 FROM dutiful.lane AS l
+ WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority AND changes() = 1
+RETURNING :id
 
 -- name: take_duties
 -- Takes the duty rows of many jobs; says which were free.
@@ -44,8 +51,16 @@ ON CONFLICT (app, task, key) DO NOTHING
 RETURNING job_id
 
 -- name: enqueue_jobs
--- Many jobs whose duties, where they have any, are taken already. In the order given.
+-- Many jobs whose duties, where they have any, are taken already. In the order given. Those whose ids are not
+-- live yet are accepted: counted first, as the rows that come back have to be the last statement's.
 UPDATE dutiful.ready_seq SET last_value = last_value + json_array_length(:rows);
+INSERT INTO dutiful.delta (lane, task, n)
+SELECT l.id, json_extract(e.value, '$.task') AS task, count(DISTINCT json_extract(e.value, '$.id'))
+  FROM json_each(:rows) AS e
+ CROSS JOIN dutiful.lane AS l ON l.app = :app AND l.queue = json_extract(e.value, '$.queue')
+            AND l.priority = json_extract(e.value, '$.priority')
+ WHERE NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = json_extract(e.value, '$.id'))
+ GROUP BY l.id, json_extract(e.value, '$.task');
 INSERT INTO dutiful.job (id, lane, ready_seq, run_at, enqueued_at, delivery, crashes_max,
                          task, args_version, args, key, epoch, gates, gate_seq, admitted)
 SELECT json_extract(e.value, '$.id'), l.id,
@@ -115,14 +130,22 @@ SELECT h.id FROM dutiful.history AS h WHERE h.id IN (SELECT e.value FROM json_ea
 
 -- name: take_back
 -- Takes back rows that this very transaction inserted, because their ids had ended before; with the
--- duties it took for them (turn 1), which would else be held by jobs that are over.
+-- duties it took for them (turn 1), which would else be held by jobs that are over. They were not accepted.
 DELETE FROM dutiful.duty
  WHERE turn = 1 AND (app, task, key, job_id) IN
        (SELECT l.app, j.task, j.key, j.id FROM json_each(:ids) AS e
          CROSS JOIN dutiful.job AS j ON j.id = e.value JOIN dutiful.lane AS l ON l.id = j.lane);
+INSERT INTO dutiful.delta (lane, task, n)
+SELECT j.lane, j.task, -count(*) FROM dutiful.job AS j
+ WHERE j.id IN (SELECT e.value FROM json_each(:ids) AS e) GROUP BY j.lane, j.task;
 DELETE FROM dutiful.job WHERE id IN (SELECT e.value FROM json_each(:ids) AS e)
 
 -- name: place_of_lane
 -- The lane's id and the time, for a bulk load.
 SELECT l.id, :now FROM dutiful.lane AS l
  WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority
+
+-- name: count_loaded
+-- What a bulk load has stored is accepted.
+INSERT INTO dutiful.delta (lane, task, n)
+SELECT :lane, json_extract(e.value, '$.task'), json_extract(e.value, '$.n') FROM json_each(:rows) AS e

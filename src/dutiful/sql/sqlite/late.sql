@@ -36,10 +36,10 @@ SELECT j.id, j.run_no, j.attempt - 1, :now, j.worker, json_extract(e.value, '$.k
  WHERE j.token = json_extract(e.value, '$.token') AND j.started_at IS NULL;
 INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
        last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, reason, delivery,
-       task, key, args, gates)
+       task, key, args, gates, fingerprint)
 SELECT j.id, j.lane, :now, coalesce(j.due_at, j.run_at), j.enqueued_at, j.claimed_at, j.started_at, j.worker,
        j.token, j.run_no, j.attempt - 1, j.epoch, j.args_version, j.crashes, j.crashes_max, 'stale',
-       j.delivery, j.task, j.key, j.args, j.gates
+       j.delivery, j.task, j.key, j.args, j.gates, 'stale:' || j.task
   FROM json_each(:rows) AS e
  CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
  WHERE j.token = json_extract(e.value, '$.token') AND j.started_at IS NULL;

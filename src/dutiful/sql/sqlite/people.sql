@@ -53,8 +53,10 @@ SELECT h.id, h.lane, CASE WHEN h.gates IS NULL THEN (SELECT last_value FROM duti
   FROM dutiful.history AS h
  WHERE h.id = :id AND h.finished_at = :ended_at AND (h.state = 'cancelled' OR h.outcome = 'skipped')
    AND NOT EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = h.id)
-ON CONFLICT (id) DO NOTHING
-RETURNING id, epoch
+ON CONFLICT (id) DO NOTHING;
+INSERT INTO dutiful.delta (lane, task, kind, n)
+SELECT j.lane, j.task, 'revived', 1 FROM dutiful.job AS j WHERE j.id = :id AND changes() = 1
+RETURNING :id, (SELECT j.epoch FROM dutiful.job AS j WHERE j.id = :id)
 
 -- name: regain_duty
 -- A job that comes back to life takes its duty again, if nobody else holds it.

@@ -3,10 +3,15 @@
 SELECT 0
 
 -- name: prune_history
--- Forgets endings that are older than :keep, a bounded piece at a time.
+-- Forgets endings that are older than :keep, a bounded piece at a time, and counts them (I11).
+INSERT INTO dutiful.delta (lane, task, kind, n)
+SELECT o.lane, o.task, 'pruned', count(*)
+  FROM (SELECT h.lane, h.task FROM dutiful.history AS h
+         WHERE h.finished_at < :now - :keep ORDER BY h.finished_at, h.id LIMIT 5000) AS o
+ GROUP BY o.lane, o.task;
 DELETE FROM dutiful.history
  WHERE (id, finished_at) IN (SELECT h.id, h.finished_at FROM dutiful.history AS h
-                              WHERE h.finished_at < :now - :keep ORDER BY h.finished_at LIMIT 5000)
+                              WHERE h.finished_at < :now - :keep ORDER BY h.finished_at, h.id LIMIT 5000)
 
 -- name: prune_failures
 -- What runs died of is kept as long as their jobs are: dead ones for good.

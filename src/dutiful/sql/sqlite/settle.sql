@@ -55,9 +55,9 @@ RETURNING last_token
 -- name: bury_jobs
 -- Ends runs that will not be tried again: they wait for a person, in the table of the dead. As above, an
 -- at_most_once body that was given up closes the doubt; what it says replaces what was noted of it.
-INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message, traceback)
+INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message, traceback, fingerprint)
 SELECT j.id, j.run_no, j.attempt, :now, j.worker, json_extract(e.value, '$.kind'),
-       json_extract(e.value, '$.message'), json_extract(e.value, '$.traceback')
+       json_extract(e.value, '$.message'), json_extract(e.value, '$.traceback'), json_extract(e.value, '$.fingerprint')
   FROM json_each(:rows) AS e
  CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
  WHERE json_extract(e.value, '$.token') =
@@ -65,13 +65,15 @@ SELECT j.id, j.run_no, j.attempt, :now, j.worker, json_extract(e.value, '$.kind'
    AND json_extract(e.value, '$.kind') IS NOT NULL
 ON CONFLICT (job_id, run_no) DO UPDATE
    SET attempt = excluded.attempt, failed_at = excluded.failed_at, kind = excluded.kind,
-       message = excluded.message, traceback = excluded.traceback;
+       message = excluded.message, traceback = excluded.traceback,
+       fingerprint = excluded.fingerprint;
 INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
        last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, reason, delivery,
-       task, key, args, gates)
+       task, key, args, gates, fingerprint)
 SELECT j.id, j.lane, :now, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker,
        json_extract(e.value, '$.token'), j.run_no, j.attempt, j.epoch, j.args_version, j.crashes,
-       j.crashes_max, json_extract(e.value, '$.reason'), j.delivery, j.task, j.key, j.args, j.gates
+       j.crashes_max, json_extract(e.value, '$.reason'), j.delivery, j.task, j.key, j.args, j.gates,
+       coalesce(json_extract(e.value, '$.fingerprint'), json_extract(e.value, '$.reason') || ':' || j.task)
   FROM json_each(:rows) AS e
  CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
  WHERE json_extract(e.value, '$.token') =

@@ -86,10 +86,10 @@ UPDATE dutiful.job AS j
  WHERE j.id = l.id AND NOT l.last;
 INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
        last_token, run_no, attempt, epoch, args_version, crashes, crashes_max, reason, delivery,
-       task, key, args, gates)
+       task, key, args, gates, fingerprint)
 SELECT j.id, j.lane, :now, j.run_at, j.enqueued_at, j.claimed_at, j.started_at, j.worker, j.token,
        j.run_no, j.attempt - 1, j.epoch, j.args_version, j.crashes + 1, j.crashes_max, 'poison',
-       j.delivery, j.task, j.key, j.args, j.gates
+       j.delivery, j.task, j.key, j.args, j.gates, 'poison:' || j.task
   FROM temp.dutiful_lost AS l CROSS JOIN dutiful.job AS j ON j.id = l.id
  WHERE l.last;
 DELETE FROM dutiful.job WHERE id IN (SELECT l.id FROM temp.dutiful_lost AS l WHERE l.last);

@@ -14,7 +14,7 @@ CREATE TABLE dutiful_watcher (
 -- was undone, so that its job ends once more. "pruned": endings that were forgotten. Nothing is updated here by
 -- anybody who enqueues; the bookkeeper folds the rows into "balance".
 CREATE TABLE dutiful_delta (
-    id   integer PRIMARY KEY AUTOINCREMENT,
+    id   integer PRIMARY KEY,
     lane integer NOT NULL,
     task text NOT NULL,
     kind text NOT NULL DEFAULT 'accepted',
@@ -63,7 +63,7 @@ CREATE INDEX dutiful_dead_task ON dutiful_dead (task, died_at, id);
 
 -- Deaths (n above 0) and departures from the dead (below), folded into the groups by the bookkeeper.
 CREATE TABLE dutiful_death (
-    id          integer PRIMARY KEY AUTOINCREMENT,
+    id          integer PRIMARY KEY,
     lane        integer NOT NULL,
     task        text NOT NULL,
     fingerprint text NOT NULL,
