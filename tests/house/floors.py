@@ -21,7 +21,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("app",),
     ("worker",),
     ("supervise", "proof", "demo"),
-    ("cli", "web", "bridges", "integrations", "effects", "testing"),
+    ("web",),
+    ("cli", "bridges", "integrations", "effects", "testing"),
 )
 TOP = len(FLOORS) - 1
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

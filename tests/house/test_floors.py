@@ -55,10 +55,10 @@ def test_an_import_from_a_floor_above_is_reported(tmp_path: Path, text: str, lin
 
 
 def test_rooms_on_the_top_floor_do_not_know_each_other(tmp_path: Path) -> None:
-    found = reported(tmp_path, {"cli/tables.py": "", "web/pages.py": "from dutiful.cli import tables"})
+    found = reported(tmp_path, {"cli/tables.py": "", "bridges/pages.py": "from dutiful.cli import tables"})
     assert len(found) == 1
     assert found[0].startswith(
-        "web/pages.py:1: dutiful.web.pages imports dutiful.cli.tables: rooms on the top floor"
+        "bridges/pages.py:1: dutiful.bridges.pages imports dutiful.cli.tables: rooms on the top floor"
     )
 
 

@@ -47,6 +47,8 @@ OF_ERRORS: Final[tuple[tuple[type[errors.DutifulError], int], ...]] = (
     (errors.LockError, BAD),
     (errors.BulkNotFound, BAD),
     (errors.OpsError, REFUSED),
+    (errors.PageNotInstalled, NO_STORE),
+    (errors.PageError, REFUSED),
     (errors.DutifulError, BUG),
 )
 """The first class that fits decides."""

@@ -70,17 +70,20 @@
     │   ├── LockBusy                it was not free in time
     │   ├── LockLost                its lease was not renewed, or it was broken
     │   └── SlotsDiffer             it is in use with another number of slots
-    └── OpsError                    a person's verb, refused by rules for people DE8xx
-        ├── NotAllowed              a permission is missing
-        ├── ReadOnly                opened for looking alone
-        ├── Changed                 the row is not as it was looked at
-        ├── ActionReused            a one-time id was used for something else
-        ├── ReasonNeeded
-        ├── ChoiceNeeded            nobody can know whether running it again is harmless
-        ├── BulkNotFound
-        ├── BulkRefused             a bulk operation is not in a state for that
-        ├── AckRefused              an acknowledgement
-        └── EditRefused             a dead job's new arguments
+    ├── OpsError                    a person's verb, refused by rules for people DE8xx
+    │   ├── NotAllowed              a permission is missing
+    │   ├── ReadOnly                opened for looking alone
+    │   ├── Changed                 the row is not as it was looked at
+    │   ├── ActionReused            a one-time id was used for something else
+    │   ├── ReasonNeeded
+    │   ├── ChoiceNeeded            nobody can know whether running it again is harmless
+    │   ├── BulkNotFound
+    │   ├── BulkRefused             a bulk operation is not in a state for that
+    │   ├── AckRefused              an acknowledgement
+    │   └── EditRefused             a dead job's new arguments
+    └── PageError                   the web page was not opened                 DE9xx
+        ├── PageWouldBeOpen         to others than whoever sits at this machine
+        └── PageNotInstalled        its packages are missing
 
 ``code`` names an error for good (``dutiful explain DE201``); ``hint`` says what to type.
 """
@@ -114,6 +117,7 @@ from .ops_errors import (
     ReadOnly,
     ReasonNeeded,
 )
+from .page_errors import PageError, PageNotInstalled, PageWouldBeOpen
 from .run_errors import (
     DoubtRefused,
     DutyTaken,
@@ -207,6 +211,9 @@ __all__ = [
     "NotProven",
     "OnceError",
     "OpsError",
+    "PageError",
+    "PageNotInstalled",
+    "PageWouldBeOpen",
     "PayloadTooLarge",
     "QueueNotFound",
     "ReadOnly",

@@ -1,0 +1,38 @@
+"""Every address of the page, in one table: the router, the navigation and the tests are made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .asking import Ask
+from .screens import home, job, jobs, machinery, proof
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """A page that shows something, with its ``.json`` twin. ``key`` is the letter behind ``g``."""
+
+    name: str
+    path: str
+    title: str
+    view: Callable[[Ask], object]
+    needs: str = "view"
+    group: str = ""
+    """Under which heading it stands in the navigation; none: it is reached by links."""
+    key: str = ""
+    narrow: bool = False
+    """Whether somebody who is held to some queues and tasks sees it, with only these."""
+
+
+SCREENS: tuple[Screen, ...] = (
+    Screen("home", "/", "Home", home.home, group="Watch", key="h"),
+    Screen("dead", "/dead", "Dead", jobs.dead_jobs, group="Jobs", key="d", narrow=True),
+    Screen("jobs", "/jobs", "All jobs", jobs.all_jobs, group="Jobs", key="j", narrow=True),
+    Screen("job", "/jobs/{id}", "Job", job.job, narrow=True),
+    Screen("queues", "/queues", "Queues", machinery.queues, group="Machinery", key="q", narrow=True),
+    Screen("schedule", "/schedule", "Schedule", machinery.schedule_list, group="Machinery", key="s"),
+    Screen("workers", "/workers", "Workers", machinery.workers, group="Machinery", key="w"),
+    Screen("limits", "/limits", "Locks & limits", machinery.limits, group="Machinery", key="l"),
+    Screen("effects", "/effects", "Effects & doubts", proof.doubt_list, group="Proof", key="e"),
+)

@@ -1,0 +1,1 @@
+"""What each screen shows, as values: one view-model for the page and for its ``.json`` twin."""

@@ -1,0 +1,87 @@
+"""The lists of jobs: all of them, and the dead; every filter is in the address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...operations import health, inspect
+from ..asking import Ask
+from ..cursors import of_death, to_death
+from .rows import JobRow, rows_of
+
+PAGE = 50
+PAGE_MAX = 200
+STATES = ("ready", "running", "in_doubt", "dead", "done", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class JobList:
+    """A page of jobs. ``next`` is the address of the one behind it; ``filters`` those that are set."""
+
+    rows: list[JobRow]
+    filters: dict[str, str]
+    states: tuple[str, ...]
+    next: str | None
+    first: str
+    deep: bool
+    """Whether this is a later page: then an empty one is no empty list."""
+    now_us: int
+
+
+def all_jobs(ask: Ask) -> JobList:
+    """Jobs in any state, newest first."""
+    state = ask.text("state")
+    state = state if state in STATES else None
+    limit = ask.number("limit", PAGE, 1, PAGE_MAX)
+    after = _id(ask.text("after"))
+    found = ask.run(
+        inspect.jobs(
+            ask.site.name,
+            state=state,
+            task=ask.text("task"),
+            queue=ask.text("queue"),
+            after=after,
+            limit=limit + 1,
+        )
+    )
+    shown = found[:limit]
+    more = ask.here(after=shown[-1].id) if len(found) > limit else None
+    filters = _filters(ask, "task", "queue") | ({"state": state} if state else {})
+    return _list(ask, shown, filters, more, after is not None)
+
+
+def dead_jobs(ask: Ask) -> JobList:
+    """Dead jobs, the latest death first."""
+    limit = ask.number("limit", PAGE, 1, PAGE_MAX)
+    after = to_death(ask.text("after"))
+    found = ask.run(
+        inspect.dead(
+            ask.site.name, task=ask.text("task"), queue=ask.text("queue"), after=after, limit=limit + 1
+        )
+    )
+    shown = found[:limit]
+    last = shown[-1] if shown else None
+    more = None
+    if last is not None and len(found) > limit:
+        more = ask.here(after=of_death(last.ended_at_us or 0, last.id))
+    return _list(ask, shown, _filters(ask, "task", "queue"), more, after is not None)
+
+
+def _list(
+    ask: Ask, found: list[inspect.JobLine], filters: dict[str, str], more: str | None, deep: bool
+) -> JobList:
+    now = found[0].now_us if found else ask.run(health.now())
+    return JobList(rows_of(ask, found), filters, STATES, more, ask.link(ask.path, **filters), deep, now)
+
+
+def _filters(ask: Ask, *names: str) -> dict[str, str]:
+    return {name: value for name in names if (value := ask.text(name)) is not None}
+
+
+def _id(text: str | None) -> str | None:
+    from ...model.ids import parse_id
+
+    try:
+        return parse_id(text) if text else None
+    except ValueError:
+        return None

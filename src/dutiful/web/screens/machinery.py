@@ -1,0 +1,268 @@
+"""The machinery: queues, workers, schedules, locks and the gates of tasks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ...model.errors import InvalidSchedule
+from ...operations import gate_views, health, inspect, locks, schedule_verbs, schedules
+from ...operations.gate_views import GateView
+from ...operations.health import Due
+from ...operations.inspect import QueueView
+from ...operations.schedules import Stored
+from ...operations.why_facts import WorkerFact
+from ..asking import Ask
+
+LISTED_MAX = 500
+STRIP = 48
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """A queue. ``late`` if its oldest due job waits for longer than the target, or waits in a pause."""
+
+    name: str
+    due: int
+    later: int
+    running: int
+    in_doubt: int
+    dead: int
+    oldest_us: int | None
+    target_us: int | None
+    late: bool
+    limit: int | None
+    taken: int
+    workers: int
+    paused: bool
+    paused_until_us: int | None
+    paused_by: str | None
+    pause_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """All queues of the app."""
+
+    rows: list[QueueRow]
+    now_us: int
+
+
+def queues(ask: Ask) -> Queues:
+    """Every queue, by name."""
+    listing = ask.run(inspect.queues(ask.site.name))
+    workforce, _, now = ask.run(health.workforce(ask.site.name))
+    serving = Counter(name for worker in workforce if not worker.silent for name in worker.queues)
+    mine = [
+        one
+        for one in listing
+        if ask.operator.may("view", queue=one.name, task="*") or not ask.operator.scoped
+    ]
+    return Queues([_queue(one, serving[one.name]) for one in mine], now)
+
+
+def _queue(one: QueueView, workers: int) -> QueueRow:
+    paused = one.paused_at_us is not None
+    waited = one.oldest_us is not None and one.target_us is not None
+    over = waited and one.now_us - (one.oldest_us or 0) > (one.target_us or 0)
+    return QueueRow(
+        name=one.name,
+        due=one.due,
+        later=one.later,
+        running=one.running,
+        in_doubt=one.in_doubt,
+        dead=one.dead,
+        oldest_us=one.oldest_us,
+        target_us=one.target_us,
+        late=bool(over or (paused and one.due)),
+        limit=one.slots,
+        taken=one.taken,
+        workers=workers,
+        paused=paused,
+        paused_until_us=one.paused_until_us,
+        paused_by=one.paused_by if paused else None,
+        pause_reason=one.pause_reason if paused else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker process that is not marked gone; ``silent`` if its lease ran out."""
+
+    id: int
+    host: str
+    pid: int
+    release: str
+    queues: tuple[str, ...]
+    tasks: tuple[str, ...]
+    slots: int
+    beat_at_us: int
+    lease_us: int
+    alone: bool
+    silent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The workforce; ``unserved`` is what stands due and nobody can run."""
+
+    rows: list[WorkerRow]
+    releases: list[str]
+    unserved: list[Due]
+    now_us: int
+
+
+def workers(ask: Ask) -> Workers:
+    """Every worker not yet gone."""
+    found, due, now = ask.run(health.workforce(ask.site.name))
+    rows = [
+        WorkerRow(
+            id=one.id,
+            host=one.host,
+            pid=one.pid,
+            release=one.release,
+            queues=one.queues,
+            tasks=tuple(sorted(one.tasks)),
+            slots=one.slots,
+            beat_at_us=now - one.beat_age_us,
+            lease_us=one.lease_us,
+            alone=one.alone,
+            silent=one.silent,
+        )
+        for one in found[:LISTED_MAX]
+    ]
+    releases = sorted({one.release for one in rows if one.release and not one.silent})
+    return Workers(rows, releases, [one for one in due if not _served(one, found)][:LISTED_MAX], now)
+
+
+def _served(due: Due, workforce: list[WorkerFact]) -> bool:
+    return any(
+        not one.silent and due.queue in one.queues and one.tasks.get(due.task, 0) >= due.args_version
+        for one in workforce
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OccurrenceRow:
+    """One occurrence, or skips in a row. ``mark``: "ran", "waits", "skipped"."""
+
+    at_us: int
+    many: int
+    mark: str
+    job_id: str | None
+    why: str | None
+    by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """A schedule, its rule in words, and its newest occurrences, oldest first."""
+
+    name: str
+    task: str
+    rule: str
+    missed: str
+    state: str
+    next_at_us: int | None
+    paused_by: str | None
+    paused_until_us: int | None
+    pause_reason: str | None
+    waiting: int
+    strip: list[OccurrenceRow]
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleList:
+    """All schedules; ``new`` are declared by this code and begin with the next worker."""
+
+    rows: list[ScheduleRow]
+    new: list[str]
+    now_us: int
+
+
+def schedule_list(ask: Ask) -> ScheduleList:
+    """Every schedule, by name."""
+    app = ask.site.name
+    found = ask.run(schedules.look(app))[:LISTED_MAX]
+    waiting = ask.run(schedule_verbs.waiting(app))
+    rows = [_schedule(ask, one, waiting.get(one.name, (0, 0))[0]) for one in found]
+    known = {one.name for one in found}
+    declared = ask.site.app.schedules if ask.site.app is not None else {}
+    now = found[0].now_us if found else ask.run(health.now())
+    return ScheduleList(rows, sorted(set(declared) - known), now)
+
+
+def _schedule(ask: Ask, one: Stored, waiting: int) -> ScheduleRow:
+    try:
+        rule, missed = one.spec.words, str(one.spec.missed)
+    except InvalidSchedule as error:
+        rule, missed = f"? {error.message}", "?"
+    ledger = ask.run(schedule_verbs.ledger(ask.site.name, one.name, limit=STRIP))
+    marks = {"enqueued": "ran", "waiting": "waits", "skipped": "skipped"}
+    strip = [
+        OccurrenceRow(row.at_us, row.instants, marks[row.state], row.job_id, row.why, row.asked_by)
+        for row in reversed(ledger)
+    ]
+    return ScheduleRow(
+        name=one.name,
+        task=one.task,
+        rule=rule,
+        missed=missed,
+        state=_state(one),
+        next_at_us=one.next_at_us,
+        paused_by=one.paused_by if one.paused else None,
+        paused_until_us=one.paused_until_us if one.paused else None,
+        pause_reason=one.pause_reason if one.paused else None,
+        waiting=waiting,
+        strip=strip,
+    )
+
+
+def _state(one: Stored) -> str:
+    if one.gone_at_us is not None:
+        return "gone"
+    if one.paused:
+        return "paused"
+    if not one.live:
+        return "no worker"
+    return "active" if one.current else "changing"
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRow:
+    """A holder of a lock, or one who waits (``grant_no`` is None)."""
+
+    name: str
+    slots: int
+    grant_no: int | None
+    who: str
+    since_us: int
+    until_us: int
+    lapsed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Locks by name, and the gates of tasks at which jobs stand."""
+
+    holds: list[HoldRow]
+    gates: list[GateView]
+    now_us: int
+
+
+def limits(ask: Ask) -> Limits:
+    """Who holds what, and who waits."""
+    lines = ask.run(locks.listed(ask.site.name, limit=LISTED_MAX))
+    holds = [
+        HoldRow(
+            one.name,
+            one.slots,
+            one.grant_no,
+            one.who,
+            one.asked_at_us if one.granted_at_us is None else one.granted_at_us,
+            one.until_us,
+            one.lapsed,
+        )
+        for one in lines
+    ]
+    return Limits(holds, ask.run(gate_views.listed(ask.site.name)), ask.run(health.now()))
