@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         WrongArgument,
         WrongState,
     )
+    from .model.alerts import Alerts, Apprise, Command, Quiet, Smtp, Webhook
     from .model.gates import Lock, Order, Rate
     from .model.late import Late
     from .model.retry import GiveUp, Retry, RetryIn, Snooze
@@ -63,8 +64,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Alerts",
     "App",
+    "Apprise",
     "AsyncTransaction",
+    "Command",
     "CommitUnknown",
     "Conflict",
     "DutifulError",
@@ -91,6 +95,7 @@ __all__ = [
     "NotInTransaction",
     "Order",
     "PayloadTooLarge",
+    "Quiet",
     "Rate",
     "RequestChanged",
     "ResultNotKept",
@@ -99,6 +104,7 @@ __all__ = [
     "RetryIn",
     "Run",
     "SlotsDiffer",
+    "Smtp",
     "Snooze",
     "StoreBusy",
     "StoreError",
@@ -109,6 +115,7 @@ __all__ = [
     "Turn",
     "TurnBroken",
     "Unsure",
+    "Webhook",
     "WorkNotFinished",
     "WorkRolledBack",
     "WrongArgument",
@@ -143,6 +150,7 @@ _HOMES = {
         SlotsDiffer StoreBusy StoreError StoreUnreachable TimedOut TurnBroken
         Unsure WorkNotFinished WorkRolledBack WrongArgument WrongState
     """,
+    ".model.alerts": "Alerts Apprise Command Quiet Smtp Webhook",
     ".model.gates": "Lock Order Rate",
     ".model.late": "Late",
     ".model.retry": "GiveUp Retry RetryIn Snooze",

@@ -103,7 +103,8 @@ def test_H1_every_watcher_is_needed_by_some_number() -> None:
         ),
         (
             read(silent=WATCHERS),
-            "Cannot say: nobody watches: no worker of this app has looked lately, so nothing is known.",
+            "Cannot say: nobody watches (no worker of this app has looked lately), so lost, doubled, late and"
+            " unseen are unknown.",
         ),
         (
             read(unread={"unseen": "1 alert could not be delivered"}),

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 from ..engines.contract import Clock, Engine, Runner
 from ..engines.urls import open_engine
 from ..engines.work import AnyWork, WorkTransaction, open_work
+from ..model.alerts import Alerts
 from ..model.durations import Duration, microseconds
 from ..model.errors import CommitUnknown, InvalidOption, InvalidTask, UnknownTask
 from ..model.gates import Gates, Lock, Order, Rate
@@ -46,8 +47,8 @@ class App(Schedules, Locks):
     ``url``: ``"sqlite:///jobs.db"`` or ``"postgresql://user@host/database"``; no connection is made
     before it is needed. ``databases`` are others in which exactly_once tasks may do their work, by
     name: their ledger is there (dutiful migrate --ledger URL). ``keep`` is how long finished jobs stay
-    in the history; ``release`` names the deployed version, for people; ``locks`` keeps those of :meth:`lock`.
-    Raises InvalidTask, InvalidUrl, DriverMissing.
+    in the history; ``release`` names the deployed version, for people; ``locks`` keeps those of :meth:`lock`;
+    ``alerts`` says who is told when something is lost, doubled, late or unseen. Raises InvalidTask, InvalidUrl, DriverMissing.
     """
 
     def __init__(
@@ -59,13 +60,12 @@ class App(Schedules, Locks):
         keep: Duration = KEEP,
         release: str = "",
         locks: LockStore | None = None,
+        alerts: Alerts | None = None,
         clock: Clock | None = None,
     ) -> None:
         if not isinstance(name, str) or not name or len(name) > 100 or not name.isprintable():
             raise InvalidTask(f"{name!r} is no name for an app: printable text of 1 to 100 characters.")
-        self.name = name
-        self.url = url
-        self.release = release
+        self.name, self.url, self.release, self.alerts = name, url, release, alerts
         self.keep_us = microseconds(keep, what="keep", zero_ok=False)
         self.tasks: dict[str, Task[..., Any]] = {}
         """Every declared task by its own name."""

@@ -50,6 +50,10 @@ INVARIANT_BROKEN = "invariant_broken"
 SCHEDULE_FIRED = "schedule_fired"
 SCHEDULE_MISSED = "schedule_missed"
 SCHEDULE_GONE = "schedule_gone"
+BULK_ITEM_FAILED = "bulk_item_failed"
+ALERT_SENT = "alert_sent"
+ALERT_FAILED = "alert_failed"
+HEARTBEAT_FAILED = "heartbeat_failed"
 
 
 def emit(logger: logging.Logger, level: int, event: str, **fields: object) -> None:

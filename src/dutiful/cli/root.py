@@ -30,6 +30,7 @@ COMMANDS = {
     "gate": ("gate", "Orders, locks, rates and shares of tasks: list, show."),
     "lock": ("lock", "Locks by name: list, break."),
     "migrate": ("migrate", "Bring the tables to this version."),
+    "verdict": ("verdict", "Is anything lost, doubled, late or unseen?"),
     "verify": ("verify", "Check the invariants on the live database."),
     "doctor": ("doctor", "Check the store, its settings, and the workers."),
     "explain": ("explain", "What an error code means, and what to do."),

@@ -204,8 +204,8 @@ def _headline(
         return f"Needs a person: {many}.{besides}"
     if state == "unknown":
         if all(one.silent for one in watches if one.name in WATCHERS and one.needed) and not numbers.unread:
-            nobody = "nobody watches: no worker of this app has looked lately"
-            return f"Cannot say: {nobody}, so nothing is known."
+            why = "nobody watches (no worker of this app has looked lately)"
+            unknown = [Number(one.name, one.amount, why) for one in unknown]
         rest = "" if len(unknown) == len(four) else "; the rest is well"
         return f"Cannot say: {_cannot(unknown)}{rest}."
     lasting = "" if since_us is None else f", for {span(numbers.now_us - since_us)}"

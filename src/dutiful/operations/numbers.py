@@ -1,0 +1,139 @@
+"""What the verdict rests on, read in one look: the four numbers with their things, and who watches.
+
+Every statement is bounded: by an index, by a window at the front of each lane (what no worker takes stays
+there, and what is late is there), or by what is kept counted. So a look costs the same over a million jobs;
+where a window was full, the amount is told as "at least".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..model.verdict import Name, Numbers, Thing, Watch
+from . import things, unseen
+from .plan import Call, Row, Steps, as_json, query
+from .thing_facts import Channel, DueHere, QueueFact, WorkerHere
+
+WINDOW = 200
+"""So many jobs at the front of a lane are looked at."""
+RUNS_WINDOW = 2_000
+"""The same, for what silent workers hold."""
+GATES_MAX = 300
+GROUPS_MAX = 100
+FRESH_MAX = 1_000
+SOON_US = 86_400_000_000
+"""An acknowledgement that ends within this is lapsing soon."""
+LATELY_US = 60_000_000
+"""A worker that left so lately still counts as taking its queues: a deploy loses nothing."""
+
+UNCHECKED = ("reconcilers", "drills", "checks")
+"""What nobody can look at yet."""
+
+
+@query
+def numbers(app: str) -> Steps[Numbers]:
+    """All of it, at one instant of the database's clock."""
+    return (yield from read(app))
+
+
+def read(app: str) -> Steps[Numbers]:
+    """The steps of :func:`numbers`, for operations that go on from there."""
+    rows = yield Call("watched_workers", {"app": app, "lately": LATELY_US})
+    workers = [WorkerHere.of(row) for row in rows]
+    queues = {row[0]: QueueFact(*row) for row in (yield Call("watched_queues", {"app": app}))}
+    heads = [DueHere.of(row) for row in (yield Call("lane_heads", {"app": app, "window": WINDOW}))]
+    heads += [DueHere.of(row) for row in (yield Call("due_unpromoted", {"app": app, "window": WINDOW}))]
+    [(now, *_)] = yield Call("now")
+    now = int(now)
+
+    found: list[Thing] = []
+    found += things.unservable(heads, workers, queues, now)
+    found += things.of_queues(heads, queues, now)
+    found += things.past_their_time(heads)
+    held: Mapping[int, Row] = {}
+    if silent := [one.id for one in workers if one.silent(now)]:
+        params = {"app": app, "ids": as_json(silent), "window": RUNS_WINDOW}
+        held = {row[0]: row for row in (yield Call("held_by_silent", params))}
+        found += things.of_silent(workers, held, now)
+    found += things.of_doubts((yield Call("doubts_by_task", {"app": app})))
+    found += things.of_schedules((yield Call("look_at_schedules", {"app": app})), now)
+    found += things.of_occurrences((yield Call("count_waiting_occurrences", {"app": app})))
+    found += things.of_gates((yield Call("late_at_gates", {"app": app, "limit": GATES_MAX})), now)
+    found += things.of_checks((yield Call("list_checked", {"app": app})))
+    book = yield Call("read_book", {"app": app})
+    found += things.of_books(book[0] if book else None)
+    groups = yield Call("unseen_groups", {"app": app, "limit": GROUPS_MAX})
+    fresh = yield Call("fresh_deaths", {"app": app, "limit": FRESH_MAX})
+    found += unseen.of_groups(groups, fresh)
+    [seen] = yield Call("count_seen", {"app": app, "soon": SOON_US})
+    owners = {name: owner for name, owner in (yield Call("task_owners", {"app": app})) if owner}
+
+    unread: dict[Name, str] = {}
+    unchecked = list(UNCHECKED)
+    watches = [
+        Watch(name, period, max(0, age), note)
+        for name, period, age, note in (yield Call("read_watchers", {"app": app}))
+    ]
+    channels = [Channel(*row) for row in (yield Call("list_channels", {"app": app}))]
+    [(undelivered, oldest)] = yield Call("count_undelivered", {"app": app, "grace": unseen.DELIVERY_US})
+    if undelivered:
+        unread["unseen"] = unseen.undelivered(undelivered, oldest, now)
+    if not channels:
+        unchecked.append("alerts (no channel is set up)")
+    watches.append(unseen.prover(channels, now))
+    kept = yield Call("read_verdict", {"app": app})
+    state, since, *_ = kept[0] if kept else (None, None)
+    found = unseen.owned(found, owners, _tasks(found, groups, fresh))
+    facts = _facts(heads, queues, workers, found, now) | _counted(book, seen)
+    return Numbers(app, now, found, watches, unread, unchecked, facts, state, since)
+
+
+def _tasks(found: Sequence[Thing], groups: Sequence[Row], fresh: Sequence[Row]) -> dict[str, str]:
+    """The task of each thing that has one."""
+    tasks = {f"group:{row[0]}": row[1] for row in (*groups, *fresh)}
+    for one in found:
+        kind, _, rest = one.key.partition(":")
+        if kind == "doubt":
+            tasks[one.key] = rest
+        elif kind in ("unservable", "deadline"):
+            tasks[one.key] = rest.partition(":")[2]
+    return tasks
+
+
+def _counted(book: Sequence[Row], seen: Row) -> dict[str, int | None]:
+    """What is kept counted."""
+    accepted, _, _, counted, recounted, accounted, dead, _ = book[0] if book else (None,) * 8
+    return {
+        "accepted": accepted,
+        "accounted": accounted,
+        "counted_at_us": counted,
+        "recounted_at_us": recounted,
+        "dead": dead,
+        "seen_groups": int(seen[0]),
+        "seen_dead": int(seen[1]),
+        "lapsing_soon": int(seen[2]),
+    }
+
+
+def _facts(
+    heads: Sequence[DueHere],
+    queues: Mapping[str, Any],
+    workers: Sequence[WorkerHere],
+    found: Sequence[Thing],
+    now: int,
+) -> dict[str, int | None]:
+    """The lines beside the numbers, by name; spans in microseconds."""
+    oldest = [one.oldest_us for one in heads]
+    return {
+        "stranded": sum(one.amount for one in found if one.key.startswith("stranded:")),
+        "unservable": sum(one.amount for one in found if one.key.startswith(("unservable:", "unserved:"))),
+        "in_doubt": sum(one.amount for one in found if one.key.startswith("doubt:")),
+        "stuck": sum(one.amount for one in found if one.key.startswith("silent:")),
+        "occurrences_waiting": sum(one.amount for one in found if one.key.startswith("occurrences:")),
+        "paused_with_due": sum(1 for one in found if one.key.startswith("paused:")),
+        "oldest_due_us": max(0, now - min(oldest)) if oldest else None,
+        "targets": sum(1 for one in queues.values() if one.target_us is not None),
+        "queues": len(queues),
+        "workers": sum(1 for one in workers if one.lives(now)),
+    }
