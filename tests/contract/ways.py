@@ -42,6 +42,13 @@ def running(world: World, queue: str, alone: bool) -> Case:
     return Case(world, queue, job, lease, worker)
 
 
+def asked_to_stop(world: World, queue: str, alone: bool) -> Case:
+    """Running, and somebody wants it to stop."""
+    case = running(world, queue, alone)
+    world.run(people.call_off(APP, case.job, actor="ann"))
+    return case
+
+
 def ready(world: World, queue: str, alone: bool) -> Case:
     """Tried before, and due again."""
     case = running(world, queue, alone)
@@ -86,15 +93,10 @@ def waived_doubt(world: World, queue: str, alone: bool) -> Case:
     return case
 
 
-def done_in_another_way(outcome: str) -> Callable[[World, str, bool], Case]:
-    """By hand, for no verb leads there yet."""
-
-    def make(world: World, queue: str, alone: bool) -> Case:
-        case = cancelled(world, queue, alone)
-        world.sql("UPDATE dutiful.history SET state = 'done', outcome = %s WHERE id = %s", outcome, case.job)
-        return case
-
-    return make
+def skipped(world: World, queue: str, alone: bool) -> Case:
+    case = running(world, queue, alone)
+    assert world.end(case.lease, "skip")
+    return case
 
 
 def started(world: World, queue: str, alone: bool) -> Case:
@@ -128,12 +130,13 @@ WAYS: dict[str, Callable[[World, str, bool], Case]] = {
     "ready": ready,
     "ready, not due": waiting,
     "running": running,
+    "running, asked to stop": asked_to_stop,
     "running, started": started,
     "in_doubt": in_doubt,
     "in_doubt, started": cut_off,
     "dead": dead,
     "done(performed)": done,
-    "done(skipped)": done_in_another_way("skipped"),
+    "done(skipped)": skipped,
     "done(waived)": waived,
     "done(waived), in doubt before": waived_doubt,
     "cancelled": cancelled,
@@ -160,6 +163,21 @@ def start(case: Case) -> bool:
 
 def settle(verb: str) -> Callable[[Case], bool]:
     return lambda case: case.world.end(case.lease, verb)
+
+
+def abort(case: Case) -> bool:
+    """A body that began obeys."""
+    return case.world.end(case.lease, "abort")
+
+
+def too_late(verb: str) -> Callable[[Case], bool]:
+    """Found too late by the run that claimed it: this one, or one that claims it now."""
+
+    def act(case: Case) -> bool:
+        leases = case.world.claim(case.worker, queue=case.queue)
+        return case.world.end(leases[0] if leases else case.lease, verb)
+
+    return act
 
 
 def reported(verb: str) -> Callable[[Case], bool]:
@@ -229,6 +247,9 @@ ACTS: dict[str, Callable[[Case], bool]] = {
     "report_failed": reported("bury"),
     "snooze": settle("snooze"),
     "release": settle("release"),
+    "abort": abort,
+    "skip": too_late("skip"),
+    "expire": too_late("expire"),
     "lapse": lapse,
     "lapse_last": lapse_last,
     "lapse_in_doubt": lapse_in_doubt,

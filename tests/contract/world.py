@@ -185,6 +185,9 @@ def ending(lease: Lease, verb: str, **fields: Any) -> Ending:
         "bury": {"failure": RAISED, "reason": "exhausted"},
         "snooze": {"delay_us": 15 * SECOND, "charged": False},
         "release": {"charged": False, "begun": False, "reason": "the body was cut off"},
+        "abort": {"reason": "it was asked to stop"},
+        "skip": {"reason": "too late", "begun": False},
+        "expire": {"reason": "stale", "failure": Failure("TooLate", "too late"), "begun": False},
         "doubt": {"reason": "who knows", "failure": Failure("EffectInDoubt", "who knows")},
     }
     return Ending(cast(Any, verb), lease.job_id, lease.token, lease.run_no, **(usual[verb] | fields))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.protocol.answers import unanswered
-from tests.protocol.endings import abort, complete, duplicate, fail, hand_back, stop
+from tests.protocol.endings import abort, complete, duplicate, fail, hand_back, stop, too_late
 from tests.protocol.nouns import Label, Run, State, put
 from tests.protocol.protocol import Protocol, Steps, over, with_job, with_run
 from tests.protocol.writes import body_begun, completed, counted, started, with_work, worked_elsewhere
@@ -17,6 +17,8 @@ def steps(p: Protocol, s: State) -> Steps:
 
 def onward(p: Protocol, s: State, w: int, run: Run) -> Steps:
     at = run.at
+    if at == "claimed":
+        yield from too_late(p, s, w, run)
     if at == "returned":
         yield from complete(p, s, w, run)
     elif at == "raised":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.protocol.machine import Machine
 from tests.protocol.nouns import ABSENT, PRUNED, Job, Label, State
-from tests.protocol.relation import CHANGES, Look, explanations, objections
+from tests.protocol.relation import CHANGES, Look, explanations, objections, same
 
 NAMED = {*CHANGES, "enqueue", "prune"}
 
@@ -22,7 +22,7 @@ class CheckedMachine(Machine):
             before, after = self._look(a), self._look(b)
             if label.verb in NAMED:
                 found += [f"TABLE: {label.verb}: {why}" for why in objections(label.verb, before, after)]
-            elif before != after and not explanations(before, after):
+            elif not same(before, after) and not explanations(before, after):
                 found.append(f"TABLE: {label.verb} is no verb of the table")
         return found
 
@@ -40,4 +40,5 @@ class CheckedMachine(Machine):
             job.epoch,
             self.protocol.at_most_once,
             bool(job.started),
+            bool(job.cancel),
         )

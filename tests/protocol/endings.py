@@ -1,9 +1,9 @@
-"""How a run ends: complete, duplicate, fail, bury, snooze, release, abort, or a silent stop."""
+"""How a run ends: complete, duplicate, fail, bury, snooze, release, abort, skip, expire, or a silent stop."""
 
 from __future__ import annotations
 
 from tests.protocol.answers import unanswered
-from tests.protocol.nouns import CANCELLED, DUPLICATE, PERFORMED, RUNNING, Label, Run, State, put
+from tests.protocol.nouns import CANCELLED, DUPLICATE, PERFORMED, RUNNING, SKIPPED, Label, Run, State, put
 from tests.protocol.protocol import Protocol, Steps, over, with_job, with_run
 from tests.protocol.writes import return_recorded
 
@@ -83,6 +83,25 @@ def abort(p: Protocol, s: State, w: int, run: Run) -> Steps:
             db=db._replace(duties=put(db.duties, d, p.freed(db.duties[d]))), runs=with_run(s, w, over(run))
         ),
     )
+
+
+def too_late(p: Protocol, s: State, w: int, run: Run) -> Steps:
+    """Judged after the claim, before anything is begun: handed back and ended in one transaction.
+
+    Skipped, its duty is free; or dead. Either way the claim was no try.
+    """
+    j, job = run.job, s.db.jobs[run.job]
+    if not s.left.lates or p.why_in_doubt(s, job):
+        return
+    left = s.left._replace(lates=s.left.lates - 1)
+    back = p.back(job, charged=False)
+    d = p.bounds.duties[j]
+    for verb, ended in (("skip", p.done(back, SKIPPED)), ("expire", p.dead(back))):
+        if p.fence(verb, job, run):
+            db = with_job(s.db, j, ended)
+            if verb == "skip":
+                db = db._replace(duties=put(db.duties, d, p.freed(db.duties[d])))
+            yield Label(verb, j, run.token, w), s._replace(db=db, left=left, runs=with_run(s, w, over(run)))
 
 
 def stop(s: State, w: int, run: Run, note: str = "") -> tuple[Label, State]:

@@ -97,6 +97,8 @@ FENCES = (
     _mutant("no_fence_snooze", "I5", "snoozes by id", "exactly_once", silences=1, handbacks=1),
     _mutant("no_fence_release", "I5", "releases by id", "at_least_once", silences=1, handbacks=1),
     _mutant("no_fence_abort", "I5", "cancels by id", "at_least_once", silences=1, people=1),
+    _mutant("no_fence_skip", "I5", "skips what is too late by id", "at_least_once", silences=1, lates=1),
+    _mutant("no_fence_expire", "I5", "ends what is too late by id", "at_least_once", silences=1, lates=1),
     _mutant("no_fence_start", "I5", "starts by id", "at_most_once", silences=1),
     _mutant(
         "no_fence_duplicate", "I5", "closes a duplicate by id", "exactly_once", jobs=2, silences=1, forgets=1

@@ -1,4 +1,4 @@
-"""What producers and time do: enqueue, again=, forgetting a duty, pruning, lateness."""
+"""What producers and time do: enqueue, again=, forgetting a duty, pruning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from tests.protocol.nouns import (
     OPEN,
     PRUNED,
     READY,
-    SKIPPED,
     Job,
     Label,
     State,
@@ -24,8 +23,6 @@ def steps(p: Protocol, s: State) -> Steps:
     yield from forget(p, s)
     if p.bounds.prune:
         yield from prune(p, s)
-    if s.left.lates:
-        yield from late(p, s)
 
 
 def enqueue(p: Protocol, s: State) -> Steps:
@@ -84,16 +81,3 @@ def past_horizon(p: Protocol, s: State, cell: int) -> bool:
     """No job of the duty is kept, and none can come."""
     d = cell // p.bounds.epochs
     return all(job.state == PRUNED for j, job in enumerate(s.db.jobs) if p.bounds.duties[j] == d)
-
-
-def late(p: Protocol, s: State) -> Steps:
-    """Judged at claim: too late, so skipped (and the duty is free) or dead."""
-    left = s.left._replace(lates=s.left.lates - 1)
-    for j, job in enumerate(s.db.jobs):
-        if job.state == READY:
-            d = p.bounds.duties[j]
-            db = with_job(s.db, j, p.done(job, SKIPPED))
-            db = db._replace(duties=put(db.duties, d, p.freed(db.duties[d])))
-            yield Label("skip", j, kind="outside"), s._replace(db=db, left=left)
-            db = with_job(s.db, j, p.dead(job))
-            yield Label("expire", j, kind="outside"), s._replace(db=db, left=left)

@@ -113,9 +113,9 @@ class Protocol:
     # ── what is written ─────────────────────────────────────────────────────────────────────
 
     def back(self, job: Job, *, charged: bool) -> Job:
-        """Running to ready. An attempt that is not charged is given back."""
+        """Running to ready. Not charged, the attempt is given back; a wish to cancel stays."""
         attempt = job.attempt if charged else job.attempt - 1
-        return self.off(job)._replace(state=READY, attempt=attempt)
+        return self.off(job)._replace(state=READY, attempt=attempt, cancel=job.cancel)
 
     def off(self, job: Job) -> Job:
         """No run has the job any more; whose it was stays known."""

@@ -21,12 +21,12 @@ from typing import Any, Protocol
 
 from dutiful.model.states import VERBS
 from dutiful.operations.plan import Call, Load, Operation
-from tests.protocol.relation import Look, objections
+from tests.protocol.relation import Look, objections, same
 
 JOBS_MAX = 60
 """With that many rows in a table, looking would cost more than the tests themselves."""
 
-ENDINGS = {"complete", "duplicate", "fail", "bury", "snooze", "release", "abort", "doubt"}
+ENDINGS = {"complete", "duplicate", "fail", "bury", "snooze", "release", "abort", "doubt", "skip", "expire"}
 REPORTS = {"report", "report_failed"}
 LAPSES = {"lapse", "lapse_last", "lapse_in_doubt"}
 PEOPLE = {verb for verb, transition in VERBS.items() if transition.by == "person"}
@@ -47,21 +47,22 @@ CARRIED_OUT_BY: dict[str, set[str]] = {
 
 LOOK = f"""
 SELECT 1, CAST(id AS text), state, NULL, CAST(token AS text), CAST(last_token AS text), run_no, attempt,
-       crashes, epoch, delivery, started_at, worker, 0
+       crashes, epoch, delivery, started_at, worker, 0, cancel_at
   FROM (SELECT * FROM dutiful.job LIMIT {JOBS_MAX}) AS j
 UNION ALL
 SELECT 2, CAST(id AS text), 'dead', NULL, NULL, CAST(last_token AS text), run_no, attempt,
-       crashes, epoch, delivery, started_at, NULL, 0
+       crashes, epoch, delivery, started_at, NULL, 0, NULL
   FROM (SELECT * FROM dutiful.dead LIMIT {JOBS_MAX}) AS d
 UNION ALL
 SELECT 3, CAST(id AS text), state, outcome, NULL, CAST(last_token AS text), run_no, attempt,
-       crashes, epoch, delivery, started_at, NULL, finished_at
+       crashes, epoch, delivery, started_at, NULL, finished_at, NULL
   FROM (SELECT * FROM dutiful.history LIMIT {JOBS_MAX}) AS h
 UNION ALL
-SELECT 4, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, id, 0
+SELECT 4, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, id, 0, NULL
   FROM dutiful.worker WHERE gone_at IS NULL
 UNION ALL
-SELECT 5, NULL, NULL, NULL, NULL, NULL, count(*), NULL, NULL, NULL, NULL, NULL, NULL, 0 FROM dutiful.audit
+SELECT 5, NULL, NULL, NULL, NULL, NULL, count(*), NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL
+  FROM dutiful.audit
 """
 
 
@@ -170,7 +171,8 @@ class Recorder:
         seen = Seen({}, {}, frozenset(row[12] for row in rows if row[0] == 4), _audits(rows))
         for row in sorted((row for row in rows if row[0] < 4), key=lambda row: (row[0], -row[13])):
             if row[1] not in seen.jobs:  # live before dead, dead before the latest ending
-                seen.jobs[row[1]] = Look._make([*row[2:10], row[10] == "at_most_once", row[11] is not None])
+                flags = (row[10] == "at_most_once", row[11] is not None, row[14] is not None)
+                seen.jobs[row[1]] = Look._make([*row[2:10], *flags])
                 seen.workers[row[1]] = row[12]
         return seen
 
@@ -179,7 +181,7 @@ class Recorder:
     def _compare(self, name: str, before: Seen, after: Seen, params: Params) -> None:
         for job in before.jobs.keys() | after.jobs.keys():
             a, b = before.jobs.get(job), after.jobs.get(job)
-            if a == b:
+            if same(a, b):
                 continue
             allowed = CARRIED_OUT_BY.get(name, ENDINGS | REPORTS | {"start"})
             against = {

@@ -28,6 +28,8 @@ class Look(NamedTuple):
     epoch: int
     at_most_once: bool
     started: bool
+    asked: bool = False
+    """Whether somebody asked it to stop; beside the state, so that a change of it alone is no step."""
 
 
 TABLE = """
@@ -40,7 +42,7 @@ fail           | over  | =      | = -1    | =     | =       | no
 bury           | over  | =      | =       | =     | =       | =
 snooze         | over  | =      | = -1    | =     | =       | no
 release        | over  | =      | -1      | =     | =       | no
-abort          | over  | =      | =       | =     | =       | =
+abort          | over  | =      | = -1    | =     | =       | =
 doubt          | over  | =      | =       | =     | =       | =
 lapse          | over  | =      | -1      | =     | = +1    | no
 lapse_last     | over  | =      | -1      | =     | = +1    | no
@@ -59,6 +61,10 @@ cancel         | none  | =      | =       | =     | =       | =
 """
 
 
+HANDED_BACK = {"skip", "expire"}
+"""Verbs that begin at ready, and are carried out by the run that found the job too late: in one transaction
+it hands the job back and ends it."""
+
 OUTCOMES = {
     "complete": "performed",
     "duplicate": "duplicate",
@@ -67,6 +73,10 @@ OUTCOMES = {
     "confirm": "performed",
     "waive": "waived",
 }
+
+
+FORGIVING = {"retry", "resume", "refute"}
+"""A person who brings a job back may take back what somebody asked of an earlier run."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +102,9 @@ CHANGES = _parsed(TABLE)
 def objections(verb: str, a: Look | None, b: Look | None) -> list[str]:
     """Why the verb may not lead from one look to the other; empty if it may. None: no such job (yet)."""
     transition = VERBS[verb]
+    if verb in HANDED_BACK and a is not None and a.state == "running":
+        between = a._replace(state="ready", token=None, last=a.token, attempt=max(a.attempt - 1, 0))
+        return [*objections("release", a, between), *objections(verb, between, b)]
     if verb == "enqueue":
         return [] if a is None and b is not None and _is_new(b) else ["not a new job"]
     if a is None or not transition.allows(a.state, a.outcome):
@@ -119,6 +132,10 @@ def objections(verb: str, a: Look | None, b: Look | None) -> list[str]:
             found.append("only at_most_once starts")
     elif a.at_most_once != b.at_most_once:
         found.append("its delivery was changed")
+    if verb == "abort" and not a.asked:
+        found.append("nobody asked it to stop")
+    if a.asked and not b.asked and b.state in ("ready", "running") and verb not in FORGIVING:
+        found.append("that it was asked to stop was forgotten")
     if b.outcome != OUTCOMES.get(verb):
         found.append(f"outcome: {b.outcome}, not {OUTCOMES.get(verb)}")
     if change.started == "ends" and b.started:
@@ -126,6 +143,11 @@ def objections(verb: str, a: Look | None, b: Look | None) -> list[str]:
     if change.started == "=" and b.started != a.started:
         found.append("its start was changed")
     return found
+
+
+def same(a: Look | None, b: Look | None) -> bool:
+    """Whether nothing happened but that somebody asked it to stop."""
+    return a == b or (a is not None and b is not None and b.asked and a._replace(asked=True) == b)
 
 
 def explanations(a: Look | None, b: Look | None) -> list[str]:

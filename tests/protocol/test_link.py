@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from dutiful.model.states import STATES, VERBS
-from dutiful.operations.people import retry
+from dutiful.operations.people import call_off, retry
+from dutiful.operations.starts import start
 from dutiful.operations.workers import lapse
 from tests.contract.planting import Change, planted
 from tests.contract.stores import APP
@@ -77,6 +78,43 @@ def a_pass_of_the_reaper(world: World) -> None:
     world.run(lapse())
 
 
+def an_unasked_abort(world: World) -> None:
+    world.keyed()
+    [lease] = world.claim()
+    world.end(lease, "abort")
+
+
+def a_failure_of_who_was_asked_to_stop(world: World) -> None:
+    job = world.keyed()
+    [lease] = world.claim()
+    world.run(call_off(APP, job, actor="ann"))
+    world.end(lease, "fail")
+
+
+def too_late_though_begun(verb: str) -> Callable[[World], None]:
+    def act(world: World) -> None:
+        world.keyed()
+        [lease] = world.claim()
+        world.run(start(APP, lease))
+        world.end(lease, verb)
+
+    return act
+
+
+def a_zombies_judgement(verb: str) -> Callable[[World], None]:
+    def act(world: World) -> None:
+        world.keyed()
+        zombie = world.worker()
+        [late] = world.claim(zombie)
+        world.die(zombie, recorded=[zombie])
+        assert world.claim()
+        world.end(late, verb)
+
+    return act
+
+
+BEGUN = (r"(j\.)?started_at IS NULL", "(1 = 1)")
+
 BUGS: list[tuple[str, Callable[[World], None], str, Change, str]] = [
     ("no fence", a_late_failure, "return_jobs",
      (r"AND j\.token = e\.token AND", "AND"), "not given the job's token"),
@@ -85,6 +123,17 @@ BUGS: list[tuple[str, Callable[[World], None], str, Change, str]] = [
     ("a run number is skipped", a_failure, "claim_jobs", (r"run_no \+ 1", "run_no + 2"), "run_no: 0 to 2"),
     ("the living lapse", a_pass_of_the_reaper, "lapse_jobs",
      (r"\(w\.id IS NULL OR w\.gone_at IS NOT NULL\)", "(1 = 1)"), "its worker is not marked gone"),
+    ("who was not asked is cancelled", an_unasked_abort, "close_jobs",
+     (r"\w+\.cancel_at IS NOT NULL", "(1 = 1)"), "nobody asked it to stop"),
+    ("a request to stop is forgotten", a_failure_of_who_was_asked_to_stop, "return_jobs",
+     (r"last_token = j\.token,", "last_token = j.token, cancel_at = NULL,"), "asked to stop was forgotten"),
+    ("skipped though begun", too_late_though_begun("skip"), "close_jobs", BEGUN,
+     "state running to done"),
+    ("expired though begun", too_late_though_begun("expire"), "expire_jobs", BEGUN,
+     "state running to dead"),
+    ("a zombie skips", a_zombies_judgement("skip"), "close_jobs",
+     (r"json_extract\(e\.value, '\$\.token'\)", "token"),
+     "not given the job's token"),
     ("a retry leaves no trace", a_retry, "add_audit",
      (r"INSERT INTO \S*audit.*", "SELECT 1"), "no audit row"),
 ]  # fmt: skip
