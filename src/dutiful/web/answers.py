@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
 from anyio.to_thread import run_sync
 from starlette.requests import Request
@@ -49,6 +49,7 @@ STATUS: tuple[tuple[type[errors.DutifulError], int], ...] = (
     (errors.TooSlow, 503),
     (errors.StoreError, 503),
 )
+ICONS = {"well": "%231d6b3c", "person": "%23b3261e", "unknown": "%23946200"}
 TITLES = {
     403: "Not allowed",
     404: "Not found",
@@ -163,12 +164,16 @@ def show(
         "model": model,
         "layout": "fragment.html" if fragment else "layout.html",
     }
-    text = rendering.html(f"{screen.name}.html", context)
-    return _html(text, mark, status, {"x-now": str(getattr(model, "now_us", ""))})
+    text = rendering.html(f"{screen.template or screen.name}.html", context)
+    told: dict[str, str] = {"x-now": str(getattr(model, "now_us", ""))}
+    if fragment and (found := context["verdict"]) is not None:
+        told |= {"x-verdict": quote(found.title), "x-headline": quote(found.headline[:400])}
+    return _html(text, mark, status, told)
 
 
 def context_of(ask: Ask, screen: Screen | None, mark: str) -> dict[str, Any]:
-    """What every template may use."""
+    """What every template may use; the verdict only for who may see all that it rests on."""
+    found = ask.site.verdict() if ask.may("view") else None
     groups: dict[str, list[Screen]] = {}
     for one in SCREENS:
         if one.group and (one.narrow or ask.may(one.needs)):
@@ -183,7 +188,8 @@ def context_of(ask: Ask, screen: Screen | None, mark: str) -> dict[str, Any]:
         "may": ask.may,
         "labels": LABELS,
         "said": what_was_said(ask),
-        "verdict": None,
+        "verdict": found,
+        "icon": ICONS[found.state] if found is not None else ICONS["unknown"],
     }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
@@ -12,6 +14,7 @@ from starlette.routing import Route
 from ..model import errors
 from ..model.ids import parse_id
 from ..operations import inspect
+from ..supervise.verdict import document as verdict_document
 from . import answers, assets, guard, rendering
 from .answers import FRAGMENT, admit, ask_of, demand, offload, plain, refusal, told, trouble
 from .asking import Ask
@@ -22,7 +25,10 @@ from .routes import SCREENS, Screen
 from .site import Site
 from .verbs import VERBS, Dialog, Verb
 
+logger = logging.getLogger("dutiful.web")
+
 Entrance = OneTimeToken | PasswordFile | None
+FAULT = "It is told in the log of the process that serves this page."
 Answer = Callable[[Request, Ask], Response]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -44,6 +50,7 @@ def build(site: Site, entrance: Entrance = None) -> Starlette:
         routes.append(Route(verb.path, _dialog(site, verb), name=f"{verb.name}.ask", methods=["GET", "HEAD"]))
         routes.append(Route(verb.path, _act(site, verb), name=verb.name, methods=["POST"]))
     routes.append(Route("/jobs/{id}/args", _download(site), name="args", methods=["GET", "HEAD"]))
+    routes.append(Route("/verdict.json", _verdict(site), name="verdict", methods=["GET", "HEAD"]))
     routes.append(Route("/find", _find(site), name="find", methods=["GET", "HEAD"]))
     routes.append(Route("/pulse", _pulse(site, ticker), name="pulse", methods=["GET", "HEAD"]))
     routes.append(Route("/live", _live(site, ticker), name="live", methods=["GET"]))
@@ -77,6 +84,11 @@ def _guarded(site: Site, needs: str, wide: bool, answer: Answer) -> Endpoint:
                 return refusal(request, refused, site)
             except errors.DutifulError as error:
                 return trouble(request, error, ask)
+            except (
+                Exception
+            ):  # ours: whoever looks on sees no traceback, which may hold what an argument held
+                logger.exception("page_failed %s", request.url.path)
+                return refusal(request, Refused(500, "This page has a fault", FAULT), site)
             return found
 
         return await offload(request, work)
@@ -181,6 +193,16 @@ def _place(ask: Ask, wanted: str) -> str:
         return ask.link("/jobs")
     names = {one.name for one in ask.run(inspect.queues(ask.site.name))}
     return ask.link("/jobs", queue=wanted) if wanted in names else ask.link("/jobs", task=wanted)
+
+
+def _verdict(site: Site) -> Endpoint:
+    """The same object as on Home and in ``dutiful verdict --json``."""
+
+    def answer(request: Request, ask: Ask) -> Response:
+        fields = {"schema": "dutiful/verdict/1", **verdict_document(site.verdict())}
+        return plain(msgspec.json.encode(fields), "application/json")
+
+    return _guarded(site, "view", True, answer)
 
 
 def _pulse(site: Site, ticker: Ticker) -> Endpoint:

@@ -62,6 +62,11 @@ def short(job_id: str) -> str:
     return f"{job_id[:8]}…{job_id[-6:]}"
 
 
+def bare(kind: str | None) -> str:
+    """An exception's name without its module."""
+    return (kind or "").rpartition(".")[2]
+
+
 def plural(number: int, one: str, many: str = "") -> str:
     """``1 job``, ``1,204 jobs``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
@@ -85,6 +90,7 @@ def environment() -> Environment:
         "lasting": lasting,
         "short": short,
         "iso": iso,
+        "bare": bare,
     }
     found.globals |= {"plural": plural, "escape": escape}
     return found

@@ -21,6 +21,8 @@ class Screen:
     group: str = ""
     """Under which heading it stands in the navigation; none: it is reached by links."""
     key: str = ""
+    template: str = ""
+    """If it is not named like the screen."""
     narrow: bool = False
     """Whether somebody who is held to some queues and tasks sees it, with only these."""
 
@@ -31,8 +33,10 @@ SCREENS: tuple[Screen, ...] = (
     Screen("jobs", "/jobs", "All jobs", jobs.all_jobs, group="Jobs", key="j", narrow=True),
     Screen("job", "/jobs/{id}", "Job", job.job, narrow=True),
     Screen("queues", "/queues", "Queues", machinery.queues, group="Machinery", key="q", narrow=True),
+    Screen("queue", "/queues/{name}", "Queue", machinery.queue, template="queues", narrow=True),
     Screen("schedule", "/schedule", "Schedule", machinery.schedule_list, group="Machinery", key="s"),
+    Screen("one_schedule", "/schedule/{name}", "Schedule", machinery.one_schedule, template="schedule"),
     Screen("workers", "/workers", "Workers", machinery.workers, group="Machinery", key="w"),
-    Screen("limits", "/limits", "Locks & limits", machinery.limits, group="Machinery", key="l"),
-    Screen("effects", "/effects", "Effects & doubts", proof.doubt_list, group="Proof", key="e"),
+    Screen("limits", "/locks", "Locks & limits", machinery.limits, group="Machinery", key="l"),
+    Screen("effects", "/doubts", "Effects & doubts", proof.doubt_list, group="Proof", key="e"),
 )

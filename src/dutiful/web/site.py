@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -14,6 +16,8 @@ from ..engines.reading import LIMIT_S, Reader, open_reader
 from ..engines.urls import open_engine
 from ..model.operators import Operator
 from ..model.redaction import DENIED, Redactor, secret_parameters
+from ..model.verdict import Verdict
+from ..supervise.verdict import verdict
 from .guard import FormTokens
 
 logger = logging.getLogger("dutiful.web")
@@ -23,6 +27,7 @@ Authorize = Callable[[Any], "Operator | Awaitable[Operator | None] | None"]
 
 Rule = Callable[[str, tuple[str, ...]], bool | None]
 
+VERDICT_S = 3.0
 COLOURS = ("red", "amber", "green", "blue", "grey")
 
 
@@ -58,6 +63,9 @@ class Site:
         self.hosts = None if hosts is None else frozenset(host.lower() for host in hosts)
         self.reader: Reader = open_reader(engine, limit_s=limit_s)
         self.tokens = FormTokens()
+        self._judging = threading.Lock()
+        self._verdict: Verdict | None = None
+        self._judged_at = 0.0
         self.signs_out = False
         """Whether there is a session to end: where the page stands alone."""
         tasks: Mapping[str, Task[..., Any]] = {} if app is None else app.tasks
@@ -73,6 +81,15 @@ class Site:
     def of_store(cls, url: str, name: str, **settings: Any) -> Site:
         """The page of a store whose app's code is not here."""
         return cls(None, engine=open_engine(url), name=name, **settings)
+
+    def verdict(self) -> Verdict:
+        """The verdict, at most ``VERDICT_S`` old, looked for by one request at a time. Never raises."""
+        with self._judging:
+            now = time.monotonic()
+            if self._verdict is None or now - self._judged_at >= VERDICT_S:
+                self._verdict = verdict(self.reader, self.name)
+                self._judged_at = time.monotonic()
+            return self._verdict
 
     def close(self) -> None:
         """Close the connections for reading; the engine is its owner's."""

@@ -206,7 +206,7 @@ def _simple(
         if not ask.may(NEEDS[verb], ask.names["name"] if noun == "queues" else "*"):
             raise NotAllowed(ask.operator.id, NEEDS[verb])
         name = ask.names["name"]
-        home = {"queues": "/queues", "schedule": "/schedule", "locks": "/limits"}[noun]
+        home = {"queues": "/queues", "schedule": "/schedule", "locks": "/locks"}[noun]
         return Dialog(
             title=title.format(name=name),
             words=words,
@@ -313,7 +313,7 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "break_lock",
-        "/locks/{name}/break",
+        "/locks/{name:path}/break",
         _simple(
             "locks",
             "break_lock",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ...model.errors import InvalidSchedule
+from ...model.errors import InvalidSchedule, QueueNotFound, ScheduleRefused
 from ...operations import gate_views, health, inspect, locks, schedule_verbs, schedules
 from ...operations.gate_views import GateView
 from ...operations.health import Due
@@ -46,6 +46,8 @@ class Queues:
 
     rows: list[QueueRow]
     now_us: int
+    due: list[Due] = field(default_factory=list)
+    """Of one queue: what stands due in it, by task."""
 
 
 def queues(ask: Ask) -> Queues:
@@ -59,6 +61,17 @@ def queues(ask: Ask) -> Queues:
         if ask.operator.may("view", queue=one.name, task="*") or not ask.operator.scoped
     ]
     return Queues([_queue(one, serving[one.name]) for one in mine], now)
+
+
+def queue(ask: Ask) -> Queues:
+    """One queue, and what stands due in it. Raises QueueNotFound."""
+    name = ask.names["name"]
+    found = queues(ask)
+    rows = [one for one in found.rows if one.name == name]
+    if not rows:
+        raise QueueNotFound(f"There is no queue {name!r} in app {ask.site.name!r}.")
+    _, due, now = ask.run(health.workforce(ask.site.name))
+    return Queues(rows, now, [one for one in due if one.queue == name][:LISTED_MAX])
 
 
 def _queue(one: QueueView, workers: int) -> QueueRow:
@@ -190,6 +203,16 @@ def schedule_list(ask: Ask) -> ScheduleList:
     declared = ask.site.app.schedules if ask.site.app is not None else {}
     now = found[0].now_us if found else ask.run(health.now())
     return ScheduleList(rows, sorted(set(declared) - known), now)
+
+
+def one_schedule(ask: Ask) -> ScheduleList:
+    """One schedule. Raises ScheduleRefused where there is none of that name."""
+    name = ask.names["name"]
+    found = schedule_list(ask)
+    rows = [one for one in found.rows if one.name == name]
+    if not rows:
+        raise ScheduleRefused(f"There is no schedule {name!r}.")
+    return ScheduleList(rows, [], found.now_us)
 
 
 def _schedule(ask: Ask, one: Stored, waiting: int) -> ScheduleRow:

@@ -130,7 +130,7 @@ async function refresh() {
       etag = answer.headers.get('ETag');
       if (answer.headers.get('X-Now')) skew = Number(answer.headers.get('X-Now')) / 1000 - Date.now();
       await put(part, keepNewRowsBack(text), 'innerMorph');
-      if (answer.headers.get('X-Verdict')) sayVerdict(answer.headers.get('X-Verdict'), answer.headers.get('X-Headline'));
+      if (answer.headers.get('X-Verdict')) sayVerdict(decodeURIComponent(answer.headers.get('X-Verdict')), answer.headers.get('X-Headline'));
       tick();
       document.dispatchEvent(new Event('dutiful:fresh'));
     }
@@ -164,8 +164,11 @@ function keepNewRowsBack(text) {
   }
   return fresh.body.innerHTML;
 }
+const COLOURS = { '✗': '%23b3261e', '✓': '%231d6b3c', '?': '%23946200' };
 function sayVerdict(sign, headline) {
-  const rest = document.title.replace(/^(✗\d*|\?|✓) /, '');
+  const icon = $('#icon');
+  if (icon) icon.href = icon.href.replace(/fill='%23[0-9a-f]{6}'/, `fill='${COLOURS[sign[0]]}'`);
+  const rest = document.title.replace(/^(✗[\d,]*|\?|✓) /, '');
   if (!document.title.startsWith(`${sign} `)) {
     document.title = `${sign} ${rest}`;
     if (headline) announce(decodeURIComponent(headline));
