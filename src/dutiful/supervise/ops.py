@@ -7,121 +7,33 @@ event loop they belong into a thread (``await asyncio.to_thread(ops.retry, …)`
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, TypeVar
-
-from ..app.app import App
-from ..engines.contract import Engine
-from ..model.errors import DutifulError, NotAllowed, ReadOnly, ReasonNeeded
-from ..model.ids import make_id
-from ..model.operators import NEEDS, Operator, preset
-from ..operations import actions, doubts, inspect, locks, people, queues, schedule_verbs
+from ..model.operators import Operator, preset
 from ..operations import audit as audits
+from ..operations import dead_sets, doubts, inspect, locks, people, queues, schedule_verbs
 from ..operations.actions import Action, Outcome, Seen
 from ..operations.audit import AuditRow, Checked
+from ..operations.bulk import Wanted
+from ..operations.dead_sets import Choice
 from ..operations.inspect import JobView
-from ..operations.plan import Operation
 from ..operations.schedules import Stored
+from .bulk_ops import BulkOps, Preflight
+from .desk import Store, action_id
 
-T = TypeVar("T")
-
-__all__ = ["Action", "Desk", "Operator", "Ops", "Outcome", "Seen", "Store", "action_id", "preset"]
-
-
-class Store(Protocol):
-    """An engine and the name of an app in it, where the app's code is not at hand."""
-
-    @property
-    def engine(self) -> Engine: ...
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def app(self) -> App | None: ...
+__all__ = [
+    "Action",
+    "Operator",
+    "Ops",
+    "Outcome",
+    "Preflight",
+    "Seen",
+    "Store",
+    "Wanted",
+    "action_id",
+    "preset",
+]
 
 
-def action_id() -> str:
-    """A one-time id for an action: put into a form, it makes the second sending of it do nothing."""
-    return make_id()
-
-
-class Desk:
-    """Who sits here and what that one may do; the verbs are in the rooms that build on it."""
-
-    def __init__(self, target: App | Store, actor: Operator, *, readonly: bool = False) -> None:
-        self.app: App | None = target if isinstance(target, App) else target.app
-        self.engine: Engine = target.engine
-        self.name: str = target.name
-        self.actor = actor
-        self.readonly = readonly
-
-    def may(self, permission: str, *, queue: str | None = None, task: str | None = None) -> bool:
-        """Whether a button may be shown: what it does is checked again."""
-        if self.readonly and permission not in ("view", "view_args", "reveal_secrets"):
-            return False
-        return self.actor.may(permission, queue=queue, task=task)
-
-    def demand(self, permission: str, *, queue: str | None = None, task: str | None = None) -> None:
-        """Raises NotAllowed."""
-        if not self.actor.may(permission, queue=queue, task=task):
-            what = " in ".join(part for part in (task and f"task {task}", queue and f"queue {queue}") if part)
-            raise NotAllowed(self.actor.id, permission, what if self.actor.scoped else "")
-
-    def writing(self, verb: str, *, queue: str | None = None, task: str | None = None) -> None:
-        """Raises ReadOnly or NotAllowed unless this verb may be done here."""
-        if self.readonly:
-            raise ReadOnly(f"Cannot {verb}: this was opened read-only.")
-        self.demand(NEEDS[verb], queue=queue, task=task)
-
-    def look(self, operation: Operation[T]) -> T:
-        """Carry out an operation that only reads."""
-        return self.engine.run(operation)
-
-    def job(self, job_id: str) -> JobView:
-        """One job; raises JobNotFound, NotAllowed."""
-        job = self.look(inspect.job(self.name, job_id))
-        self.demand("view", queue=job.queue, task=job.task)
-        return job
-
-    def act(
-        self, verb: str, operation: Operation[T], say: Callable[[T], str], action_id: str = ""
-    ) -> Outcome[T]:
-        """Carry it out as this operator's action, and let the audit's chain grow."""
-        action = Action(self.actor.id, self.actor.how, self.actor.address, action_id)
-        done = self.engine.run(actions.act(self.name, verb, operation, action, say))
-        self.chain()
-        return done
-
-    def chain(self) -> None:
-        """Put what was done into the audit's chain; if that fails now, a worker does it later."""
-        try:
-            while self.engine.run(audits.chain()) == audits.PIECE:
-                pass
-        except DutifulError:
-            pass
-
-    def on_job(
-        self,
-        verb: str,
-        job_id: str,
-        operation: Operation[JobView],
-        seen: Seen | str | None,
-        action_id: str,
-        needs: str = "",
-    ) -> Outcome[JobView]:
-        """A verb on one job that is still as it was seen."""
-        job = self.look(inspect.job(self.name, job_id))
-        self.writing(needs or verb, queue=job.queue, task=job.task)
-        known = Seen.parse(seen) if isinstance(seen, str) else seen
-        guarded = actions.guarded(self.name, verb, job.id, known, operation)
-        done = self.act(verb, guarded, job_said, action_id)
-        if done.value is not None and done.value.state == "ready":
-            self.engine.wake(done.value.queue)
-        return done
-
-
-class Ops(Desk):
+class Ops(BulkOps):
     """People's verbs. ``seen`` is how the job was when it was looked at (``Seen.of(job)``, or its ``rev``).
 
     All raise NotAllowed, ReadOnly, Changed where ``seen`` does not hold any more, and ActionReused; with an
@@ -143,15 +55,21 @@ class Ops(Desk):
         job_id: str,
         *,
         reason: str = "",
+        choice: Choice = "leave",
         args_hash: str = "",
         seen: Seen | str | None = None,
         action_id: str = "",
     ) -> Outcome[JobView]:
-        """Bring a dead, cancelled or skipped job back."""
+        """Bring a dead, cancelled or skipped job back; one that is done already is ended as a duplicate.
+
+        Raises ChoiceNeeded where nobody can know whether that is harmless, unless ``choice`` says so.
+        """
         job = self.look(inspect.job(self.name, job_id))
         if job.key is not None and job.state != "dead" and not args_hash and self.app is not None:
             args_hash = self.app.find_task(job.task).codec.args_hash(job.args)
-        done = people.retry(self.name, job_id, actor=self.actor.id, reason=reason, args_hash=args_hash)
+        done = dead_sets.retry_one(
+            self.name, job.id, actor=self.actor.id, reason=reason, args_hash=args_hash, choice=choice
+        )
         return self.on_job("retry", job_id, done, seen, action_id)
 
     def discard(
@@ -297,14 +215,3 @@ class Ops(Desk):
         """Look over the audit's chain."""
         self.demand("view", queue="*", task="*")
         return self.look(audits.check(known_no=known_no, known_hash=known_hash))
-
-    def demand_reason(self, what: str, reason: str) -> None:
-        """Raises ReasonNeeded where none is given."""
-        if not reason.strip():
-            raise ReasonNeeded(f"A reason is needed to {what}.")
-
-
-def job_said(job: JobView) -> str:
-    """What became of a job, in words that are kept."""
-    state = f"{job.state} ({job.outcome})" if job.outcome else job.state
-    return f"job {job.id} is {state}"

@@ -23,10 +23,11 @@ from ..app.events import emit
 from ..model.brake import FORGET_LEASES, Brake
 from ..model.errors import DutifulError
 from ..model.jobs import Due, Lane
-from ..operations import claims, doubts, gates, retention, workers
-from . import liveness, verifying
+from ..operations import actions, bulk, claims, doubts, gates, retention, workers
+from . import bulks, liveness, verifying
 from .options import SWEEP_S
 from .places import record_folder
+from .watching import Watching
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -41,6 +42,9 @@ PROVE_S = 30.0
 VERIFY_S = 60.0
 COME_S = 0.5
 MEND_S = 10.0
+PEOPLE_S = 5.0
+SLICE_S = 1.0
+FORGET_S = 3600.0
 
 
 class Chores:
@@ -53,6 +57,7 @@ class Chores:
         self._brake = Brake(lease_s=options.lease_s)
         self._cursor = retention.START
         self._stop = threading.Event()
+        self._watching = Watching.of(worker)
         self._thread = threading.Thread(target=self._work, name="dutiful-chores", daemon=True)
         start = time.monotonic()
         self._due: dict[Callable[[], float | None], tuple[float, float]] = {
@@ -72,12 +77,14 @@ class Chores:
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+        self._watching.start()
 
     def stop(self) -> None:
         """End after the chore that is under way."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(5.0)
+        self._watching.stop()
 
     def _work(self) -> None:
         while not self._stop.is_set():
@@ -201,6 +208,23 @@ class Chores:
                 for queue in self._worker.queues:
                     engine.wake(queue)
             after = found[-1]
+
+    def go_on(self) -> None:
+        """Go on for a second with bulk operations that nobody walks, and with the audit's chain."""
+        until = time.monotonic() + SLICE_S
+
+        def wait(seconds: float) -> bool:
+            return seconds > 0 or time.monotonic() > until or self._stop.is_set()
+
+        bulks.chain(self._worker.engine)
+        if bulks.walk_all(self._worker.engine, self._worker.app.name, f"worker {self._worker.id}", wait):
+            self._due[self.go_on] = (time.monotonic() + 0.1, PEOPLE_S)
+
+    def forget_people(self) -> None:
+        """Forget ids of actions and bulk operations that are long over."""
+        if self._worker.engine.run(workers.turn("forget_people", round(FORGET_S * 1e6))):
+            self._worker.engine.run(actions.forget())
+            self._worker.engine.run(bulk.forget())
 
     def prepare(self) -> None:
         """Make room for the history of the days to come."""
