@@ -21,6 +21,8 @@ from .postgres_transactions import adapt
 
 GONE_STATE = "26000"
 """The statement was forgotten by the session (DEALLOCATE ALL): prepared again, in the body's next try."""
+PREPARED_MAX = 100
+"""So many statements are kept prepared per connection."""
 _WELL = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 
@@ -83,7 +85,7 @@ class Lean:
                 text.encode(), given, types, transformer.formats, pq.Format.BINARY
             )
         else:
-            name = self._name_of(text, types)
+            name = self.name_of(text, types)
             result = self._pgconn.exec_prepared(name, given, transformer.formats, pq.Format.BINARY)
         self._demand(result)
         if not result.ntuples:
@@ -94,9 +96,14 @@ class Lean:
         finally:
             transformer.set_pgresult(None)
 
-    def _name_of(self, text: str, types: tuple[int, ...]) -> bytes:
+    def name_of(self, text: str, types: tuple[int, ...]) -> bytes:
+        """The prepared statement of this text, for parameters of these types."""
         name = self._prepared.get((text, types))
         if name is None:
+            if len(self._prepared) >= PREPARED_MAX:  # texts that are other each time
+                for name in self._prepared.values():
+                    self._demand(self._pgconn.exec_(b"DEALLOCATE " + name))
+                self._prepared.clear()
             self._number += 1
             name = b"dutiful_%d" % self._number
             self._demand(self._pgconn.prepare(name, text.encode(), types))
@@ -105,10 +112,13 @@ class Lean:
 
     def _demand(self, result: pq.abc.PGresult) -> None:
         if result.status not in _WELL:
-            error = error_from_result(result)
-            if error.sqlstate == GONE_STATE:
-                self._prepared.clear()
-            raise error
+            raise self.failed(error_from_result(result))
+
+    def failed(self, error: psycopg.Error) -> psycopg.Error:
+        """An error of one of these statements, to be raised."""
+        if error.sqlstate == GONE_STATE:
+            self._prepared.clear()
+        return error
 
 
 def _tell_when_forgotten(connection: Any, forget: Any) -> None:

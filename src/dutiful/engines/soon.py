@@ -15,6 +15,8 @@ from uuid import UUID
 
 import psycopg
 
+from .alike import send
+from .lean import WorkConnection
 from .work import refuse_ending
 
 TOGETHER_MAX = 200
@@ -28,7 +30,7 @@ _UNCHANGING = {
 class Soon:
     """Statements that wait to be sent on one connection."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: WorkConnection) -> None:
         self._connection = connection
         self._sql: Any = None
         self._params: list[Any] = []
@@ -55,6 +57,11 @@ class Soon:
             return
         sql, params, answers = self._sql, self._params, self._answers
         self._sql, self._params, self._answers = None, [], []
+        results = send(self._connection, sql, params)
+        if results is not None:
+            for answer, result in zip(answers, results, strict=True):
+                answer._result = result
+            return
         cursor = psycopg.Cursor(self._connection)
         if len(params) == 1:
             cursor.execute(sql, params[0])
@@ -84,20 +91,24 @@ class _Sent:
 class Answer:
     """What a cursor says after ``execute``: rows, ``rowcount``, ``description``, ``statusmessage``."""
 
-    __slots__ = ("_about", "_at", "_rows", "_sent", "_soon")
+    __slots__ = ("_about", "_at", "_result", "_rows", "_sent", "_soon")
 
     def __init__(self, soon: Soon) -> None:
         self._soon = soon
         self._sent: _Sent | None = None
+        self._result: Any = None
         self._rows: list[Any] | None = None
         self._about: tuple[int, Any, str | None] | None = None
         self._at = 0
 
     def _known(self) -> tuple[int, Any, str | None]:
         if self._about is None:
-            if self._sent is None:
+            if self._sent is None and self._result is None:
                 self._soon.flush()
-            if self._sent is not None:
+            if self._result is not None:  # one that gives no rows
+                touched, status = self._result.command_tuples, self._result.command_status
+                self._about = (-1 if touched is None else touched, None, status and status.decode())
+            elif self._sent is not None:
                 self._sent.read()
             if self._about is None:
                 raise psycopg.ProgrammingError("the statement was not carried out: one before it failed")
