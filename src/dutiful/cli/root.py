@@ -29,6 +29,7 @@ COMMANDS = {
     "schedule": ("schedule", "Schedules: list, show, preview, run, skip, pause, resume."),
     "gate": ("gate", "Orders, locks, rates and shares of tasks: list, show."),
     "lock": ("lock", "Locks by name: list, break."),
+    "web": ("web", "The web page by itself."),
     "migrate": ("migrate", "Bring the tables to this version."),
     "verdict": ("verdict", "Is anything lost, doubled, late or unseen?"),
     "verify": ("verify", "Check the invariants on the live database."),

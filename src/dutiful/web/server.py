@@ -1,0 +1,134 @@
+"""The page standing alone: where it listens, and who gets in there."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..app.app import App
+from ..model.page_errors import PageError, PageNotInstalled, PageWouldBeOpen
+
+if TYPE_CHECKING:
+    import uvicorn
+
+HOST, PORT = "127.0.0.1", 7878
+LOCAL = ("127.0.0.1", "localhost", "[::1]")
+SHUTDOWN_S = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the page stands alone. ``token`` is in the address of :meth:`Alone.address`, used once."""
+
+    bind: str = f"{HOST}:{PORT}"
+    readonly: bool = False
+    password_file: Path | None = None
+    user_header: str = ""
+    trusted_proxies: Sequence[str] = ()
+    hosts: Sequence[str] = ()
+    environment: str = ""
+
+
+class Alone:
+    """A page that can be served by itself. Raises PageWouldBeOpen, PageError, PageNotInstalled."""
+
+    def __init__(self, target: App | tuple[str, str], standing: Standing) -> None:
+        self.host, self.port = parse_bind(standing.bind)
+        loopback = is_loopback(self.host)
+        known = standing.password_file is not None or bool(standing.user_header)
+        if not loopback and not known:
+            raise PageWouldBeOpen(
+                f"{standing.bind} can be reached by others, and nothing says who may come in."
+            )
+        if bool(standing.user_header) != bool(standing.trusted_proxies):
+            raise PageError("--user-header and --trusted-proxy belong together: else anybody could send it.")
+        if standing.password_file is not None and standing.user_header:
+            raise PageError("--password-file and --user-header are two ways in: choose one.")
+        try:
+            from .entrance import Entrance, OneTimeToken, PasswordFile, TrustedHeader
+            from .pages import build, visit_of
+            from .site import Site
+        except ImportError as error:
+            raise PageNotInstalled(f"The page needs {error.name}, which is not installed.") from None
+        entrance: Entrance
+        if standing.password_file is not None:
+            entrance = PasswordFile(standing.password_file)
+        elif standing.user_header:
+            entrance = TrustedHeader(standing.user_header, standing.trusted_proxies)
+        else:
+            entrance = OneTimeToken("local")
+        self.entrance = entrance
+        self.token = entrance.token if isinstance(entrance, OneTimeToken) else ""
+        names = {*standing.hosts, *(LOCAL if loopback else ()), self.host}
+        settings: dict[str, Any] = {
+            "authorize": lambda request: entrance(visit_of(request)),
+            "readonly": standing.readonly,
+            "environment": standing.environment,
+            # Bound to all addresses, only names that were given are known to be this page's.
+            "hosts": None if self.host in ("0.0.0.0", "::") and not standing.hosts else sorted(names),
+        }
+        if isinstance(target, App):
+            self.site = Site(target, **settings)
+        else:
+            self.site = Site.of_store(*target, **settings)
+        self.site.signs_out = not isinstance(entrance, TrustedHeader)
+        self.asgi = build(self.site, None if isinstance(entrance, TrustedHeader) else entrance)
+
+    @property
+    def address(self) -> str:
+        """Where a browser is to go first."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = LOCAL[0] if host in ("0.0.0.0", "[::]") else host
+        query = f"sign-in?token={self.token}" if self.token else ""
+        return f"http://{host}:{self.port}/{query}"
+
+    def server(self) -> uvicorn.Server:
+        """Serves it, when its ``run`` is called; a stop waits two seconds for streams to end."""
+        try:
+            import uvicorn
+        except ImportError as error:
+            raise PageNotInstalled(f"The page needs {error.name}, which is not installed.") from None
+        config = uvicorn.Config(
+            self.asgi,
+            host=self.host,
+            port=self.port,
+            log_config=None,
+            log_level=logging.WARNING,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # who is believed is said by --trusted-proxy alone
+            timeout_graceful_shutdown=SHUTDOWN_S,
+            lifespan="off",
+        )
+        return uvicorn.Server(config)
+
+    def close(self) -> None:
+        """Close its connections for reading."""
+        self.site.close()
+
+
+def parse_bind(text: str) -> tuple[str, int]:
+    """``HOST:PORT``, ``HOST``, ``:PORT`` or a port. Raises PageError."""
+    host, found, port = text.rpartition(":")
+    if text.isdecimal():
+        host, port = HOST, text
+    elif not found or (text.startswith("[") and text.endswith("]")):
+        host, port = text, str(PORT)
+    host = host.removeprefix("[").removesuffix("]") or HOST
+    if not port.isdecimal() or not 0 <= int(port) <= 65_535:
+        raise PageError(f"--bind {text!r}: a host and a port, as 127.0.0.1:{PORT}.")
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
