@@ -126,6 +126,7 @@ def messages(app: str, limit: int = 50) -> Steps[list[MessageLine]]:
 @operation
 def watch(app: str) -> Steps[Verdict]:
     """Look, keep the verdict, and raise and clear alerts by it; what is to be told waits to be sent."""
+    yield Call("forget_channels", {"app": app, "keep": CHANNEL_KEEP_US})
     numbers = yield from read(app)
     verdict = judge(numbers)
     yield Call("keep_verdict", {"app": app, "state": verdict.state})
@@ -239,10 +240,9 @@ def _told(app: str, channel: str, event: Event, thing: Thing, number: str, since
 
 @operation
 def declare(app: str, kinds: Mapping[str, str]) -> Steps[None]:
-    """A worker has these channels, by name and kind. Those that none has had for a while are forgotten."""
+    """A worker has these channels, by name and kind. What no worker says for an hour is forgotten."""
     for name, kind in sorted(kinds.items()):
         yield Call("declare_channel", {"app": app, "name": name, "kind": kind})
-    yield Call("forget_channels", {"app": app, "keep": CHANNEL_KEEP_US})
 
 
 @operation

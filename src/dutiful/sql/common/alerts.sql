@@ -24,9 +24,10 @@ SELECT a.key, a.raised_at, a.number, a.sentence, a.size, a.told, a.owner, a.seen
  WHERE a.app = :app AND a.cleared_at IS NULL ORDER BY a.raised_at, a.key
 
 -- name: page_alerts
--- What was raised, the latest first, cleared or not.
+-- What was raised, the latest first, cleared or not. That the verdict cannot be said counts once it has lasted.
 SELECT a.key, a.raised_at, a.cleared_at, a.number, a.sentence, a.size, a.owner, a.seen, :now FROM dutiful.alert AS a
- WHERE a.app = :app AND (:open = 0 OR a.cleared_at IS NULL) ORDER BY a.raised_at DESC, a.key LIMIT :limit
+ WHERE a.app = :app AND (:open = 0 OR a.cleared_at IS NULL) AND (a.number <> 'unknown' OR a.told > 0)
+ ORDER BY a.raised_at DESC, a.key LIMIT :limit
 
 -- name: raise_alert
 -- Opens one for a thing; the index over open ones makes it one, whoever comes second gets no row. Tells whether
