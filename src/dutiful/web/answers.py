@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, quote, urlencode
 
 from anyio.to_thread import run_sync
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from ..model import errors, ops_errors
 from ..model.operators import Operator
@@ -78,12 +78,13 @@ async def admit(site: Site, request: Request) -> Operator:
         found = site.authorize(request)
         operator = await found if python.isawaitable(found) else found
     if operator is None:
-        raise Refused(403, "Not for you", "Nobody you are known as may see this page.", "")
+        raise Refused(403, "Not for you", "Nobody you are known as may see this page.", site.way_in)
     if request.client is not None and not operator.address:
         operator = replace(operator, address=request.client.host)
     return operator
 
 
+SIGN_IN = "Sign in."
 CLOSED = "It was mounted without saying who may see it, so nobody may."
 FIX = """def who(request):
     return dutiful.web.Operator("ann", "Ann", dutiful.web.OPERATOR) if … else None
@@ -210,6 +211,9 @@ def plain(body: bytes, kind: str, *, status: int = 200, name: str = "") -> Respo
 
 def refusal(request: Request, refused: Refused, site: Site) -> Response:
     """Why somebody is not let in; in JSON for who asked for that."""
+    if refused.hint == SIGN_IN and request.method in guard.SAFE_METHODS and not wants_json(request):
+        root = request.scope.get("root_path", "").rstrip("/")
+        return RedirectResponse(f"{root}/sign-in", 303, guard.security_headers("none"))
     if wants_json(request):
         body = {"error": refused.title, "message": refused.words, "hint": refused.hint}
         return plain(rendering.document("refused", body), "application/json", status=refused.status)

@@ -49,6 +49,7 @@ class Alone:
         if standing.password_file is not None and standing.user_header:
             raise PageError("--password-file and --user-header are two ways in: choose one.")
         try:
+            from .answers import SIGN_IN
             from .entrance import Entrance, OneTimeToken, PasswordFile, TrustedHeader
             from .pages import build, visit_of
             from .site import Site
@@ -75,6 +76,12 @@ class Alone:
             self.site = Site(target, **settings)
         else:
             self.site = Site.of_store(*target, **settings)
+        if isinstance(entrance, PasswordFile):
+            self.site.way_in = SIGN_IN
+        elif self.token:
+            self.site.way_in = (
+                "Open the address that was printed when the page was started; it lets one browser in."
+            )
         self.site.signs_out = not isinstance(entrance, TrustedHeader)
         self.asgi = build(self.site, None if isinstance(entrance, TrustedHeader) else entrance)
 

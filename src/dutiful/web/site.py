@@ -66,6 +66,8 @@ class Site:
         self._judging = threading.Lock()
         self._verdict: Verdict | None = None
         self._judged_at = 0.0
+        self.way_in = ""
+        """What somebody is told who is not known."""
         self.signs_out = False
         """Whether there is a session to end: where the page stands alone."""
         tasks: Mapping[str, Task[..., Any]] = {} if app is None else app.tasks
