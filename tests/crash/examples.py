@@ -19,8 +19,11 @@ from dutiful.model.jobs import Ending, Failure, Lane, Lease, NewJob, NewWorker
 from dutiful.model.locks import LockAsk
 from dutiful.model.schedules import Missed, Spec, occurrence_key
 from dutiful.operations import (
+    alerts,
+    attention,
     actions,
     audit,
+    books,
     claims,
     dead,
     doubts,
@@ -32,6 +35,8 @@ from dutiful.operations import (
     lanes,
     ledger,
     locks,
+    numbers,
+    pages,
     people,
     queues,
     retention,
@@ -41,6 +46,7 @@ from dutiful.operations import (
     starts,
     turns,
     verify,
+    watchers,
     why,
     workers,
     works,
@@ -205,6 +211,12 @@ class World:
         said = Failure("E", "m", "t")
         return Ending("bury", lease.job_id, lease.token, lease.run_no, reason="error", failure=said)
 
+    def told(self) -> alerts.Taken:
+        """A message that somebody is about to send."""
+        self.engine.run(alerts.declare(APP, {"told": "webhook"}))
+        self.engine.run(alerts.watch(APP))
+        return self.engine.run(alerts.take(APP, ["told"], 1))[0]
+
     def endings(self) -> list[Ending]:
         """Every way for a run to end, in one batch."""
         a, b, c, d, e = self.leases
@@ -238,6 +250,17 @@ EXAMPLES: dict[str, Example] = {
     "actions.guarded": lambda w: actions.guarded(
         APP, "cancel", w.keyed, actions.Seen("ready"), people.cancel(APP, w.keyed, actor="ann")
     ),
+    "alerts.channels": lambda w: alerts.channels(APP),
+    "alerts.declare": lambda w: alerts.declare(APP, {"new": "webhook"}),
+    "alerts.failed": lambda w: alerts.failed(APP, w.told(), "no"),
+    "alerts.forget": lambda w: alerts.forget(APP),
+    "alerts.hold": lambda w: alerts.hold(w.told(), 2**60),
+    "alerts.messages": lambda w: alerts.messages(APP),
+    "alerts.raised": lambda w: alerts.raised(APP),
+    "alerts.sent": lambda w: alerts.sent(APP, w.told()),
+    "alerts.take": lambda w: alerts.take(APP, ["told"], 2),
+    "alerts.watch": lambda w: alerts.watch(APP),
+    "attention.look": lambda w: attention.look(APP),
     "audit.chain": lambda w: audit.chain(),
     "audit.check": lambda w: audit.check(),
     "audit.page": lambda w: audit.page(APP),
@@ -250,6 +273,8 @@ EXAMPLES: dict[str, Example] = {
     "claims.held_by": lambda w: claims.held_by(w.me),
     "claims.sequence_value": lambda w: claims.sequence_value(),
     "dead.held": lambda w: dead.held(APP, []),
+    "pages.args_of": lambda w: pages.args_of([w.dead], 100),
+    "pages.pulse": lambda w: pages.pulse(),
     "dead.page": lambda w: dead.page(APP, after=(2**62, "ffffffff-ffff-ffff-ffff-ffffffffffff")),
     "doubts.page": lambda w: doubts.page(APP),
     "doubts.show": lambda w: doubts.show(APP, w.called),
@@ -317,6 +342,7 @@ EXAMPLES: dict[str, Example] = {
     "lanes.declare": lambda w: lanes.declare(APP, [("q", 5), ("r", 0)], [("r", None), ("q", 1)]),
     "ledger.here": lambda w: ledger.here(),
     "ledger.make": lambda w: ledger.make(PARTS[w.engine.name]),
+    "numbers.numbers": lambda w: numbers.numbers(APP),
     "people.retry": lambda w: people.retry(APP, w.dead, actor="ann", reason="mended", args_hash="h"),
     "people.retry of a cancelled job": lambda w: people.retry(APP, w.cancelled, actor="ann", args_hash="h"),
     "people.call_off": lambda w: people.call_off(APP, w.lost, actor="ann", reason="no need"),
@@ -327,6 +353,12 @@ EXAMPLES: dict[str, Example] = {
     "queues.oldest": lambda w: queues.oldest([w.lane], KNOWN),
     "queues.late_counts": lambda w: queues.late_counts(APP, 10**12),
     "retention.prepare": lambda w: retention.prepare(),
+    "books.books": lambda w: books.books(APP),
+    "books.count": lambda w: books.count(),
+    "books.fold": lambda w: books.fold(),
+    "books.keep": lambda w: books.keep({APP: {"t": {"accepted": 2, "ready": 1}}}),
+    "watchers.beat": lambda w: watchers.beat("reaper", 1),
+    "watchers.watchers": lambda w: watchers.watchers(APP),
     "retention.prune": lambda w: retention.prune(1),
     "retention.prune_duties": lambda w: retention.prune_duties(retention.START),
     "schedules.look": lambda w: schedules.look(APP),

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from .plan import Call, Steps, as_json, operation, query
+from . import books
+from .plan import Call, Rows, Steps, as_json, operation, query
 from .windows import judged
 
 ROWS_MAX = 20
@@ -34,6 +35,7 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
     ("verify_numbers", "I7", "miscounted runs or tries"),
     ("verify_duties", "I8", "stood open beside the duty's row"),
     ("verify_runs", "I9", "lost the link between run, token and worker"),
+    ("verify_books", "I11", "disappeared, or was never accepted"),
     ("verify_revived", "I12", "came back without an audit row"),
     ("verify_decided", "I12", "left death or doubt without an audit row"),
     ("verify_gates", "I13", "ran out of turn, or beside more than its lock allows"),
@@ -140,7 +142,10 @@ def noted(app: str) -> Steps[list[Checked]]:
 def _looked(
     name: str, app: str | None, full: bool, before: str, *, alone: bool = False
 ) -> Steps[Finding | None]:
-    rows = yield Call(name, _params(app, full, before), alone=alone)
+    if name == "verify_books":  # all or nothing: as last counted, or with full counted now
+        rows: Rows = (yield from books.broken(app, full=full, rows_max=ROWS_MAX)) if before == NEWEST else []
+    else:
+        rows = yield Call(name, _params(app, full, before), alone=alone)
     if name == "verify_windows":
         rows = judged(rows, ROWS_MAX)
     if not rows:

@@ -1,0 +1,31 @@
+-- name: fold_deltas
+-- Adds up the oldest deltas, in the transaction that takes them away: whoever looks sees each once. Says how
+-- many there were.
+INSERT INTO dutiful.balance (app, task, kind, n)
+SELECT l.app, d.task, d.kind, sum(d.n)
+  FROM (SELECT o.lane, o.task, o.kind, o.n FROM dutiful.delta AS o ORDER BY o.id LIMIT :limit) AS d
+  JOIN dutiful.lane AS l ON l.id = d.lane
+ WHERE true
+ GROUP BY l.app, d.task, d.kind
+ON CONFLICT (app, task, kind) DO UPDATE SET n = n + excluded.n;
+DELETE FROM dutiful.delta WHERE id IN (SELECT o.id FROM dutiful.delta AS o ORDER BY o.id LIMIT :limit);
+SELECT changes()
+
+-- name: open_books
+-- Opens the books of apps that have none: what is there that no delta tells of was there before.
+INSERT INTO dutiful.balance (app, task, kind, n)
+SELECT x.app, x.task, 'opened', sum(x.n)
+  FROM (
+    SELECT l.app, j.task, 1 AS n FROM dutiful.job AS j JOIN dutiful.lane AS l ON l.id = j.lane
+    UNION ALL SELECT l.app, d.task, 1 FROM dutiful.dead AS d JOIN dutiful.lane AS l ON l.id = d.lane
+    UNION ALL SELECT l.app, h.task, 1 FROM dutiful.history AS h JOIN dutiful.lane AS l ON l.id = h.lane
+    UNION ALL SELECT l.app, d.task, CASE WHEN d.kind = 'pruned' THEN d.n ELSE -d.n END
+                FROM dutiful.delta AS d JOIN dutiful.lane AS l ON l.id = d.lane
+    UNION ALL SELECT b.app, b.task, CASE WHEN b.kind = 'pruned' THEN b.n ELSE -b.n END FROM dutiful.balance AS b
+  ) AS x
+ WHERE NOT EXISTS (SELECT 1 FROM dutiful.book AS b WHERE b.app = x.app)
+ GROUP BY x.app, x.task;
+INSERT INTO dutiful.book (app, opened_at)
+SELECT DISTINCT l.app, :now FROM dutiful.lane AS l
+ WHERE NOT EXISTS (SELECT 1 FROM dutiful.book AS b WHERE b.app = l.app)
+RETURNING app
