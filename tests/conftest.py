@@ -26,6 +26,7 @@ from hypothesis import settings
 
 from devtools.needs import CHROMIUM, NEEDS, POSTGRES, REDIS, Need
 from devtools.servers import PostgresConnection, PostgresServer, RedisServer
+from tests.databases import Databases
 from tests.servers import SharedPostgres, shared_postgres
 
 LACKING = re.compile(r"needs a (.+): not found here")
@@ -54,11 +55,19 @@ def sqlite_apsw_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgres_url(pg_server: PostgresConnection, migrated_template: str) -> Iterator[str]:
-    """A migrated PostgreSQL database."""
-    name = _fresh_name()
-    yield pg_server.create_database(name, template=migrated_template)
-    pg_server.drop_database(name)
+def postgres_url(pg_server: PostgresConnection, databases: Databases) -> Iterator[str]:
+    """A migrated PostgreSQL database with no row in it. The test may do with it as it likes."""
+    name = databases.take()
+    yield pg_server.url(name)
+    databases.give_back(name)
+
+
+@pytest.fixture(scope="session")
+def databases(pg_server: PostgresConnection, migrated_template: str) -> Iterator[Databases]:
+    """Copies of the migrated template, for this process of the run."""
+    kept = Databases(pg_server, migrated_template)
+    yield kept
+    kept.close()
 
 
 @pytest.fixture

@@ -15,22 +15,7 @@ import psycopg
 import pytest
 
 from devtools.servers import PostgresConnection
-
-EMPTY = """
-DO $$
-DECLARE t text;
-BEGIN
-    SET LOCAL session_replication_role = replica; -- no triggers
-    FOR t IN SELECT relname FROM pg_class
-              WHERE relnamespace = 'dutiful'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
-                AND relname <> 'version' LOOP
-        EXECUTE format('DELETE FROM dutiful.%I', t);
-    END LOOP;
-    PERFORM setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false)
-       FROM pg_sequences WHERE schemaname = 'dutiful';
-END $$
-"""
-"""All rows of all tables; TRUNCATE would make each table and index anew, in ten times the time."""
+from tests.databases import EMPTY
 
 
 @pytest.fixture(scope="session")
