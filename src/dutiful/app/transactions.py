@@ -99,7 +99,7 @@ def statement(sql: str, params: Parameters, style: str) -> tuple[Any, ...]:
     """The arguments of the driver's ``execute``, with ``:name`` in the driver's own style."""
     if params is None:
         return (sql,)
-    if not isinstance(params, Mapping) or style == "named":
+    if style == "named" or not (type(params) is dict or isinstance(params, Mapping)):
         return sql, params
     return _percent(sql), params
 

@@ -7,7 +7,7 @@ An error may so come later than its statement: then all of the group is taken ba
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,7 +21,7 @@ from .work import refuse_ending
 
 TOGETHER_MAX = 200
 """With so many of them they are sent at once."""
-_UNCHANGING = {
+_UNCHANGING: set[type] = {
     type(None), bool, int, float, str, bytes, Decimal, UUID, datetime, date, time, timedelta,
 }  # fmt: skip
 """Values that may wait; another, as a list, could be changed by the body before it is sent."""
@@ -43,11 +43,16 @@ class Soon:
             self.flush()
             self._sql = sql
         answer = Answer(self)
-        kept = dict(params) if isinstance(params, Mapping) else tuple(params)  # the body may change its own
+        kept: Any
+        values: Iterable[Any]
+        if type(params) is dict or isinstance(params, Mapping):
+            kept = dict(params)  # the body may change its own
+            values = kept.values()
+        else:
+            kept = values = tuple(params)
         self._params.append(kept)
         self._answers.append(answer)
-        values = kept.values() if isinstance(kept, dict) else kept
-        if not all(type(value) in _UNCHANGING for value in values):
+        if not _UNCHANGING.issuperset(map(type, values)):
             self.flush()
         return answer
 

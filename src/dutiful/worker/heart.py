@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import msgspec
 
@@ -22,10 +23,12 @@ from ..operations import workers
 logger = logging.getLogger("dutiful.worker")
 
 
+_BOOTTIME: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
+
+
 def steady_now() -> float:
     """Seconds that only go forward, and go on while the machine is suspended (where it can tell)."""
-    boottime = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+    return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
 
 
 class Heart:
