@@ -240,10 +240,8 @@ def rate(burst: int, per_us: int = SECOND) -> Gate:
 
 def test_a_rate_grants_its_burst_and_then_one_each(world: World) -> None:
     jobs = [put(world, rate(2)) for _ in range(6)]
-    assert claimed(world) == []
     [gate] = world.run(gates.busy_rates())
-    assert world.run(gates.grant(gate)) == 2
-    assert world.run(gates.grant(gate)) == 0
+    assert world.run(gates.grant(gate)) == 0, "two were free, and granted as they came"
     assert claimed(world) == jobs[:2]
     assert world.run(gates.grant(gate)) == 0
     world.clock.advance(SECOND)

@@ -74,6 +74,28 @@ def test_more_than_the_slots_is_noticed_by_the_checker(world: World) -> None:
     assert found(world) == {"I13"}
 
 
+def test_more_than_the_slots_at_once_is_noticed_by_the_checker(world: World) -> None:
+    if world.engine.name == "postgres":
+        break_schema(world, r"a\.n > g\.slots", "a.n > 1 + g.slots", "pass_free")
+    else:
+        break_schema(world, r"x\.slots = 1 THEN EXISTS .*", "x.slots = 1 THEN 0", "gates_came")
+    for _ in range(2):
+        put(world, LOCK)
+    assert len(world.claim(limit=10)) == 2
+    assert found(world) == {"I13"}
+
+
+def test_a_free_rate_that_forgets_what_it_granted_is_noticed(world: World) -> None:
+    rate = sound.rate(2)
+    if world.engine.name == "postgres":
+        break_schema(world, r"AND p\.granted IS NOT NULL LIMIT", "AND false LIMIT", "pass_free")
+    else:
+        break_schema(world, r"x\.id AND p\.granted IS NOT NULL\)", "x.id AND false)", "gates_came")
+    for _ in range(6):
+        put(world, rate)
+    assert len(world.claim(limit=10)) > 2
+
+
 def test_out_of_turn_is_noticed_by_the_checker(world: World) -> None:
     put(world, ORDER)
     second = put(world, ORDER)
@@ -167,6 +189,7 @@ def test_two_commits_at_once_let_one_through(two: World) -> None:
 
 def test_a_gate_that_is_not_locked_is_noticed(two: World) -> None:
     break_schema(two, r"ORDER BY g\.id FOR NO KEY UPDATE", "ORDER BY g.id", "pass_gates")
+    break_schema(two, r"ORDER BY g\.id FOR NO KEY UPDATE\n", "ORDER BY g.id\n", "pass_free")
     assert overtaken(two, LOCK, at_once=True) == ["first", "second"]
     assert found(two) == {"I13"}
 

@@ -578,9 +578,131 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- Lets through at once whoever came for the first time and finds room at each of its gates; whether that was
+-- everybody. "arriving" as below. All gates are locked first, in order of id, rates only where nobody else is at
+-- them, and looked at by a new statement. A start that a rate has to spare is counted as if all that it granted and
+-- that were not seen began just now, which is the most that they can take. The instant is that of the enqueue: no clock is
+-- asked here, and an earlier one allows less.
+CREATE FUNCTION dutiful.pass_free(arriving bigint) RETURNS boolean
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = on
+    SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    came bigint;
+    new bigint;
+    locked bigint;
+    ids bigint[];
+    rates bigint[];
+    let bigint;
+BEGIN
+    SELECT count(*), count(*) FILTER (WHERE j.run_no = 0) INTO came, new
+      FROM dutiful.job AS j WHERE j.gate_seq < 0 AND j.gate_seq <= arriving;
+    IF new = 0 THEN
+        RETURN false;
+    END IF;
+    SELECT pg_catalog.array_agg(DISTINCT e.id) INTO ids
+      FROM dutiful.job AS j, unnest(j.gates) AS e(id) WHERE j.gate_seq < 0 AND j.gate_seq <= arriving;
+    WITH taken AS (
+        SELECT g.id FROM dutiful.gate AS g WHERE g.id = ANY(ids) AND g.kind <> 'rate' ORDER BY g.id FOR NO KEY UPDATE
+    )
+    SELECT count(*) INTO locked FROM taken AS t;
+    IF locked < pg_catalog.cardinality(ids) THEN
+        SELECT pg_catalog.array_agg(g.id) INTO rates
+          FROM (SELECT g.id FROM dutiful.gate AS g WHERE g.id = ANY(ids) AND g.kind = 'rate'
+                 ORDER BY g.id FOR NO KEY UPDATE SKIP LOCKED) AS g;
+    END IF;
+    WITH these AS MATERIALIZED (
+        SELECT j.id, j.gates, j.gate_seq, j.enqueued_at, j.run_no = 0 AND j.state = 'ready' AND j.admitted AS new
+          FROM dutiful.job AS j WHERE j.gate_seq < 0 AND j.gate_seq <= arriving
+    ), asked AS MATERIALIZED (
+        SELECT e.id AS gate, count(*) AS n, min(t.enqueued_at) AS at, pg_catalog.array_agg(t.id ORDER BY t.gate_seq DESC) AS ids
+          FROM these AS t, unnest(t.gates) AS e(id) GROUP BY e.id
+    ), looked AS MATERIALIZED (
+        SELECT a.gate, a.at, a.ids, g.kind = 'rate' AS rate,
+               CASE WHEN g.kind = 'rate' THEN
+                    g.id <> ALL(coalesce(rates, '{}'))
+                    OR coalesce((SELECT p.granted IS NULL FROM dutiful.place AS p WHERE p.gate = g.id AND p.rate
+                                  ORDER BY p.seq DESC LIMIT 1), false)
+                    OR least(g.burst, g.level + greatest(0, a.at - g.level_at) / g.per::float8) - a.n
+                       < (SELECT count(*) FROM (SELECT 1 FROM dutiful.place AS p
+                                                 WHERE p.gate = g.id AND p.granted IS NOT NULL LIMIT g.burst) AS x)
+                    ELSE a.n > g.slots - (SELECT count(*) FROM (SELECT 1 FROM dutiful.place AS p
+                                           WHERE p.gate = g.id AND p.seq > g.low LIMIT g.slots) AS x) END AS busy
+          FROM asked AS a CROSS JOIN LATERAL (SELECT g.* FROM dutiful.gate AS g WHERE g.id = a.gate LIMIT 1) AS g
+    ), waits AS MATERIALIZED (
+        SELECT e.id FROM looked AS l, unnest(l.ids) AS e(id) WHERE l.busy
+        UNION ALL SELECT t.id FROM these AS t WHERE NOT t.new
+    ), placed AS (
+        INSERT INTO dutiful.place (gate, seq, job_id, due, rate, granted)
+        SELECT l.gate, nextval('dutiful.gate_seq'), e.id, true, l.rate, CASE WHEN l.rate THEN l.at END
+          FROM looked AS l, unnest(l.ids) AS e(id) WHERE e.id NOT IN (SELECT w.id FROM waits AS w)
+    )
+    UPDATE dutiful.job AS j SET gate = NULL, gate_seq = NULL, ready_seq = n.seq
+      FROM (SELECT f.id, nextval('dutiful.ready_seq') AS seq
+              FROM (SELECT t.id FROM these AS t WHERE t.id NOT IN (SELECT w.id FROM waits AS w)
+                     ORDER BY t.gate_seq DESC) AS f) AS n
+     WHERE j.id = n.id;
+    GET DIAGNOSTICS let = ROW_COUNT;
+    RETURN let = came;
+END $$;
+
+-- Gives back the places of jobs that were closed, where nobody waits for them; false, and nothing done, where somebody
+-- does. Looked at before the gates are locked, since those who go on need the locks of other gates, in order; and
+-- again under the locks: who came meanwhile goes on, and comes to the next gate by itself.
+CREATE FUNCTION dutiful.leave_free(leaving uuid[]) RETURNS boolean
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = on
+    SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    ids bigint[];
+    waited boolean;
+    locked bigint;
+    moves CONSTANT boolean := random() < 1.0 / 256;
+BEGIN
+    SELECT pg_catalog.array_agg(DISTINCT l.gate), pg_catalog.bool_or(w.waits) INTO ids, waited
+      FROM unnest(leaving) AS e(id)
+     CROSS JOIN LATERAL (SELECT p.gate FROM dutiful.place AS p
+                          WHERE p.job_id = e.id AND p.granted IS NULL LIMIT 8) AS l
+     CROSS JOIN LATERAL (SELECT EXISTS (
+           SELECT 1 FROM (SELECT p.job_id FROM dutiful.gate AS g, dutiful.place AS p
+                           WHERE g.id = l.gate AND p.gate = g.id AND p.seq > g.low ORDER BY p.seq DESC LIMIT 1) AS p
+             JOIN dutiful.job AS j ON j.id = p.job_id AND j.gate = l.gate) AS waits) AS w;
+    IF ids IS NULL THEN
+        RETURN true;
+    ELSIF waited THEN
+        RETURN false;
+    END IF;
+    WITH taken AS (
+        SELECT g.id FROM dutiful.gate AS g WHERE g.id = ANY(ids) ORDER BY g.id FOR NO KEY UPDATE
+    )
+    SELECT count(*) INTO locked FROM taken AS t;
+    WITH gone AS (
+        DELETE FROM dutiful.place AS p USING dutiful.gate AS g
+         WHERE p.job_id = ANY(leaving) AND g.id = p.gate AND p.granted IS NULL
+           AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = p.job_id)
+           AND NOT (g.kind = 'order' AND NOT g.passes
+                    AND EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = p.job_id))
+        RETURNING p.gate, p.seq
+    ), moved AS (
+        UPDATE dutiful.gate AS g SET low = o.seq
+          FROM (SELECT o.gate, max(o.seq) AS seq FROM gone AS o WHERE moves GROUP BY o.gate) AS o
+         WHERE g.id = o.gate AND NOT EXISTS (SELECT 1 FROM dutiful.place AS p WHERE p.gate = g.id AND p.seq > g.low
+                                                AND p.seq < o.seq AND p.seq NOT IN (SELECT n.seq FROM gone AS n))
+    )
+    SELECT count(*) INTO locked FROM gone AS o;
+    SELECT pg_catalog.array_agg(e.id) INTO ids
+      FROM unnest(ids) AS e(id)
+     WHERE EXISTS (
+           SELECT 1 FROM (SELECT p.job_id FROM dutiful.gate AS g, dutiful.place AS p
+                           WHERE g.id = e.id AND p.gate = g.id AND p.seq > g.low ORDER BY p.seq DESC LIMIT 1) AS p
+             JOIN dutiful.job AS j ON j.id = p.job_id AND j.gate = e.id);
+    IF ids IS NOT NULL THEN
+        PERFORM dutiful.pass_gates(NULL, '{}', ids);
+    END IF;
+    RETURN true;
+END $$;
+
 -- Lets jobs through gates; returns how many are now to be claimed. "arriving" is the first of this transaction's numbers of jobs
 -- that came (all have "gate_seq" at most that: others' are not visible), "leaving" are jobs that were closed,
--- "again" are gates to look at again. All gates are locked first, in order of id, and only then looked at, by
+-- "again" are gates to look at again ("leaving" empty: under locks that are held already, so no others are taken). All gates are locked first, in order of id, and only then looked at, by
 -- new statements: so places are taken in the order of commits, and nobody lets two through at once. A snapshot
 -- older than the lock (REPEATABLE READ) is not looked at: jobs take places in their orders, and come to the gates
 -- a moment later, by a chore. (Its plans are made once, and by indexes: making them anew cost 3 ms a commit, and a
@@ -612,7 +734,7 @@ BEGIN
          CROSS JOIN LATERAL (SELECT p.job_id FROM dutiful.place AS p WHERE p.gate = g.id AND p.seq > g.low
                               ORDER BY p.seq OFFSET g.slots LIMIT 1) AS p
           JOIN dutiful.job AS j ON j.id = p.job_id AND j.gates[pg_catalog.cardinality(j.gates)] <> g.id
-         WHERE fresh AND (leaving IS NOT NULL OR again IS NOT NULL)
+         WHERE fresh AND (pg_catalog.cardinality(leaving) > 0 OR leaving IS NULL AND again IS NOT NULL)
     ), taken AS (
         SELECT g.id FROM dutiful.gate AS g
          WHERE g.kind <> 'rate' AND g.id IN (SELECT t.id FROM these AS t
@@ -757,6 +879,14 @@ DECLARE
 BEGIN
     IF arriving IS NOT NULL OR leaving IS NOT NULL THEN
         PERFORM pg_catalog.set_config('dutiful.arriving', '', true), pg_catalog.set_config('dutiful.leaving', '', true);
+        IF leaving IS NULL AND pg_catalog.current_setting('transaction_isolation') = 'read committed'
+           AND dutiful.pass_free(arriving::bigint) THEN
+            RETURN NULL;
+        END IF;
+        IF arriving IS NULL AND pg_catalog.current_setting('transaction_isolation') = 'read committed'
+           AND dutiful.leave_free(pg_catalog.string_to_array(pg_catalog.rtrim(leaving), ' ')::uuid[]) THEN
+            RETURN NULL;
+        END IF;
         PERFORM dutiful.pass_gates(arriving::bigint,
             pg_catalog.string_to_array(pg_catalog.rtrim(leaving), ' ')::uuid[], NULL);
     END IF;

@@ -65,7 +65,7 @@ INSERT INTO dutiful.job (id, lane, ready_seq, run_at, enqueued_at, delivery, cra
                          task, args_version, args, key, epoch, gates, gate_seq, admitted)
 SELECT json_extract(e.value, '$.id'), l.id,
        CASE WHEN coalesce(json_extract(e.value, '$.run_at'), 0) <= :now
-             AND json_extract(e.value, '$.delay') <= 0 AND json_extract(e.value, '$.gates') IS NULL
+             AND json_extract(e.value, '$.delay') <= 0
             THEN (SELECT last_value FROM dutiful.ready_seq) - json_array_length(:rows) + e.key + 1 END,
        coalesce(json_extract(e.value, '$.run_at'), :now + json_extract(e.value, '$.delay')), :now,
        json_extract(e.value, '$.delivery'), json_extract(e.value, '$.crashes_max'),

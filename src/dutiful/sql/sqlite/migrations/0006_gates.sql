@@ -50,7 +50,7 @@ CREATE INDEX dutiful_job_outside ON dutiful_job (run_at) WHERE gate IS NOT NULL 
 
 -- A place that became free: whoever is the last of the first "slots" now goes on, if it waits here.
 CREATE TRIGGER dutiful_place_left AFTER DELETE ON dutiful_place
-    WHEN (SELECT g.kind FROM dutiful_gate AS g WHERE g.id = OLD.gate) <> 'rate' BEGIN
+    WHEN NOT OLD.rate AND EXISTS (SELECT 1 FROM dutiful_place AS p WHERE p.gate = OLD.gate) BEGIN
     UPDATE dutiful_job
        SET gate_seq = -2,
            admitted = coalesce((SELECT p.due FROM dutiful_place AS p WHERE p.job_id = dutiful_job.id AND p.gate = OLD.gate), 1),
@@ -105,13 +105,29 @@ CREATE TRIGGER dutiful_gate_called INSTEAD OF INSERT ON dutiful_gate_call BEGIN
 END;
 
 -- Jobs without gates fire none of these.
+-- Who comes for the first time and finds room at each of its gates is let through at once. (Whether there is room is
+-- counted only where the last one who came is through: else many may stand there.) A start that a rate has to spare is
+-- counted as if all that it granted and that were not seen began just now, which is the most that they can take; the
+-- instant is that of the enqueue, as no clock is asked here.
 CREATE TRIGGER dutiful_gates_came AFTER INSERT ON dutiful_job WHEN NEW.gate_seq = -1 BEGIN
-    DELETE FROM dutiful_place
-     WHERE job_id = NEW.id AND granted IS NULL
-       AND gate IN (SELECT g.id FROM dutiful_gate AS g WHERE g.kind <> 'order');
-    UPDATE dutiful_place SET due = NEW.admitted WHERE job_id = NEW.id AND granted IS NULL;
-    UPDATE dutiful_job SET gate_seq = -2, gate = json_extract(gates, '$[0]') WHERE id = NEW.id;
-    INSERT INTO dutiful_gate_call (job_id) VALUES (NEW.id);
+    INSERT INTO dutiful_place (gate, job_id, due, rate, granted)
+    SELECT e.value, NEW.id, 1, g.kind = 'rate', CASE WHEN g.kind = 'rate' THEN NEW.enqueued_at END
+      FROM json_each(NEW.gates) AS e CROSS JOIN dutiful_gate AS g ON g.id = e.value
+     WHERE NEW.admitted AND NEW.run_no = 0 AND NEW.ready_seq IS NOT NULL AND NOT EXISTS (
+           SELECT 1 FROM json_each(NEW.gates) AS a CROSS JOIN dutiful_gate AS x ON x.id = a.value
+            WHERE CASE
+                  WHEN x.kind = 'rate' THEN
+                       (SELECT p.granted IS NULL FROM dutiful_place AS p WHERE p.gate = x.id AND p.rate
+                         ORDER BY p.seq DESC LIMIT 1)
+                       OR min(x.burst, x.level + max(0, NEW.enqueued_at - x.level_at) * 1.0 / x.per) - 1
+                          < (SELECT count(*) FROM dutiful_place AS p WHERE p.gate = x.id AND p.granted IS NOT NULL)
+                  WHEN x.slots = 1 THEN EXISTS (SELECT 1 FROM dutiful_place AS p WHERE p.gate = x.id)
+                  WHEN (SELECT j.gate FROM dutiful_place AS p JOIN dutiful_job AS j ON j.id = p.job_id
+                         WHERE p.gate = x.id ORDER BY p.seq DESC LIMIT 1) = x.id THEN 1
+                  ELSE (SELECT count(*) FROM dutiful_place AS p WHERE p.gate = x.id) >= x.slots END);
+    UPDATE dutiful_job SET gate_seq = NULL
+     WHERE id = NEW.id AND NEW.ready_seq IS NOT NULL AND EXISTS (SELECT 1 FROM dutiful_place AS p WHERE p.job_id = NEW.id);
+    UPDATE dutiful_job SET gate_seq = -1, ready_seq = NULL WHERE id = NEW.id AND gate_seq = -1;
 END;
 CREATE TRIGGER dutiful_gates_back AFTER UPDATE OF gate_seq ON dutiful_job WHEN NEW.gate_seq = -1 BEGIN
     DELETE FROM dutiful_place
