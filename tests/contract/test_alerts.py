@@ -13,8 +13,9 @@ import pytest
 from dutiful import Alerts, Quiet, Webhook
 from dutiful.model.alerts import Message
 from dutiful.model.jobs import Failure
-from dutiful.operations import alerts
+from dutiful.operations import alerts, attention
 from dutiful.operations.alerts import Taken
+from dutiful.supervise import prometheus
 from dutiful.worker.watching import Watching
 from tests.contract.stores import APP, SECOND
 from tests.contract.test_numbers import acked
@@ -345,3 +346,66 @@ def test_old_messages_are_forgotten_but_none_that_is_to_be_sent(world: World) ->
     world.run(alerts.forget(APP))
     left = world.run(alerts.messages(APP))
     assert len(left) == 1 and left[0].id != one.id and isinstance(left[0].message, Message)
+
+
+def test_attention_lists_each_thing_with_whose_it_is_and_who_has_seen_it(world: World) -> None:
+    breach(world, 3)
+    world.sql(
+        "INSERT INTO dutiful.task (app, name, release, version, queue, priority, owner, delivery, declared,"
+        " first_at, seen_at)"
+        " VALUES (%s, 'send', 'r1', 1, 'q', 0, 'mail team', 'at_least_once', '{}', 1, 1)", APP,
+    )  # fmt: skip
+    world.sql(
+        "INSERT INTO dutiful.failure_group"
+        " (app, fingerprint, task, reason, kind, first_at, last_at, deaths, n)"
+        " VALUES (%s, 'f', 'send', 'error', 'ValueError', 1, 1, 3, 3)", APP,
+    )  # fmt: skip
+    seen = world.run(attention.look(APP))
+    assert [(one.thing.key, one.owner, one.seen) for one in seen.items] == [
+        ("invariant:verify_x", "", False),
+        ("group:f", "mail team", False),
+    ]
+    assert (seen.waiting, seen.seen, seen.lapsing, seen.cleared) == (2, 0, 0, None)
+    acked(world, "invariant:verify_x", 3)
+    acked(world, "group:f", 3, us=2 * DAY)
+    world.sql("UPDATE dutiful.ack SET owner = 'ann', taken_at = 1 WHERE thing = 'invariant:verify_x'")
+    seen = world.run(attention.look(APP))
+    assert [(one.thing.key, one.owner, one.seen) for one in seen.items] == [
+        ("invariant:verify_x", "ann", True),
+        ("group:f", "", True),
+    ]
+    assert (seen.waiting, seen.seen, seen.lapsing) == (0, 2, 1)
+    assert seen.verdict.number("doubled").amount == 3  # seen is not mended
+    assert [one.thing.key for one in world.run(attention.look(APP, mine="ann")).items] == [
+        "invariant:verify_x"
+    ]
+    breach(world, 6)
+    [grown, _] = world.run(attention.look(APP)).items
+    assert (grown.seen, grown.lapsed, grown.seen_by) == (False, True, "ann")
+    world.run(alerts.watch(APP))
+    breach(world, 0)
+    world.run(alerts.watch(APP))
+    assert world.run(attention.look(APP)).cleared == (
+        "invariant I1 is broken for 6 jobs",
+        world.clock(),
+    )
+
+
+def test_metrics_are_the_verdict(world: World) -> None:
+    breach(world, 3)
+    world.sql("INSERT INTO dutiful.queue (app, name, target) VALUES (%s, %s, 60000000)", APP, 'a"b')
+    world.sql(
+        "INSERT INTO dutiful.sample (app, queue, at, depth, oldest) VALUES (%s, %s, 5, 7, 1)", APP, 'a"b'
+    )
+    found = verdict(world)
+    lines = prometheus.text(found).splitlines()
+    assert 'dutiful_verdict{app="shop",verdict="person"} 1' in lines
+    assert 'dutiful_needs_person{app="shop",number="doubled"} 3' in lines
+    assert 'dutiful_queue_due_jobs{app="shop",queue="a\\"b"} 7' in lines
+    assert 'dutiful_queue_target_seconds{app="shop",queue="a\\"b"} 60' in lines
+    for one in found.numbers:  # H5: equal, for they are one object
+        assert f'dutiful_needs_person{{app="shop",number="{one.name}"}} {one.amount}' in lines
+    named = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+    assert named == [line.split()[2] for line in lines if line.startswith("# HELP")]
+    assert len(named) == len(set(named)) >= 10
+    assert {line.partition("{")[0] for line in lines if not line.startswith("#")} == set(named)

@@ -19,13 +19,15 @@ from dutiful.model.jobs import Ending, Failure, Lane, Lease, NewJob, NewWorker
 from dutiful.model.locks import LockAsk
 from dutiful.model.schedules import Missed, Spec, occurrence_key
 from dutiful.operations import (
+    actions,
     alerts,
     attention,
-    actions,
     audit,
     books,
+    bulk,
     claims,
     dead,
+    dead_sets,
     doubts,
     effects,
     enqueue,
@@ -106,6 +108,10 @@ class World:
     called: str = ""
     waived: str = ""
     waits: int = 0
+    bulk: str = ""
+    discard: str = ""
+    given: str = ""
+    back: str = ""
 
     def __post_init__(self) -> None:
         run = self.engine.run
@@ -142,6 +148,7 @@ class World:
         run(enqueue.many(APP, [job(gates=(RATE,)) for _ in range(3)]))
         run(gates.grant(run(gates.busy_rates())[0]))
         self._schedules()
+        self._bulks()
 
     def _schedules(self) -> None:
         """Schedules of which occurrences are due, one that nobody declares, one that is paused."""
@@ -175,6 +182,20 @@ class World:
         run(settle.settle([self._cut(cut), self._cut(waived), self._cut(called, verb="doubt")], self.me))
         self.cut, self.called, self.waived = cut.job_id, called.job_id, waived.job_id
         run(doubts.waive(APP, self.waived, actor="ann", reason="enough"))
+
+    def _bulks(self) -> None:
+        """A bulk retry, a discard, one that is done, and one that takes it back."""
+        run = self.engine.run
+        run(enqueue.one(APP, replace(job(key="given"), queue="given")))
+        [lane] = [Lane(one.id) for one in run(lanes.lanes(APP)) if one.queue == "given"]
+        [lease] = run(claims.claim(self.me, [lane], KNOWN, 1)).leases
+        run(settle.settle([self._bury(lease)], self.me))
+        given = bulk.Wanted(ids=(lease.job_id,))
+        self.given = run(bulk.begin(APP, "discard", given, actor="ann", reason="r")).id
+        run(bulk.step(self.given, "w"))
+        self.back = run(bulk.undo(APP, self.given, actor="ann")).id
+        self.bulk = run(bulk.begin(APP, "retry", bulk.Wanted(), actor="ann", reason="r")).id
+        self.discard = run(bulk.begin(APP, "discard", bulk.Wanted(), actor="ann", reason="r")).id
 
     def cut_off(self) -> Ending:
         """The ending of the body that has begun for good."""
@@ -265,6 +286,21 @@ EXAMPLES: dict[str, Example] = {
     "audit.check": lambda w: audit.check(),
     "audit.page": lambda w: audit.page(APP),
     "audit.of": lambda w: audit.of(w.cancelled),
+    "bulk.begin": lambda w: bulk.begin(APP, "retry", bulk.Wanted(), actor="ann", reason="mended"),
+    "bulk.counts": lambda w: bulk.counts(w.bulk),
+    "bulk.fail": lambda w: bulk.fail(w.bulk, "w", "no"),
+    "bulk.forget": lambda w: bulk.forget(),
+    "bulk.items": lambda w: bulk.items(w.bulk),
+    "bulk.leave": lambda w: bulk.leave(w.bulk, "w"),
+    "bulk.listed": lambda w: bulk.listed(APP),
+    "bulk.page": lambda w: bulk.page(APP, bulk.Wanted(), bound_us=2**62),
+    "bulk.show": lambda w: bulk.show(APP, w.bulk),
+    "bulk.steer": lambda w: bulk.steer(APP, w.bulk, "pause", actor="ann"),
+    "bulk.step": lambda w: bulk.step(w.bulk, "w"),
+    "bulk.step of a discard": lambda w: bulk.step(w.discard, "w"),
+    "bulk.step of an undo": lambda w: bulk.step(w.back, "w"),
+    "bulk.to_walk": lambda w: bulk.to_walk(APP),
+    "bulk.undo": lambda w: bulk.undo(APP, w.given, actor="ann"),
     "claims.claim": lambda w: claims.claim(w.me, [w.lane], KNOWN, 10, promote=True),
     "claims.claim_suspect": lambda w: claims.claim_suspect(w.alone, [w.lane.id], KNOWN),
     "claims.waiting": lambda w: claims.waiting([w.lane], KNOWN),
@@ -276,6 +312,8 @@ EXAMPLES: dict[str, Example] = {
     "pages.args_of": lambda w: pages.args_of([w.dead], 100),
     "pages.pulse": lambda w: pages.pulse(),
     "dead.page": lambda w: dead.page(APP, after=(2**62, "ffffffff-ffff-ffff-ffff-ffffffffffff")),
+    "dead_sets.look": lambda w: dead_sets.look(APP, [w.dead, w.ready]),
+    "dead_sets.retry_one": lambda w: dead_sets.retry_one(APP, w.dead, actor="ann"),
     "doubts.page": lambda w: doubts.page(APP),
     "doubts.show": lambda w: doubts.show(APP, w.called),
     "doubts.unproven": lambda w: doubts.unproven(),

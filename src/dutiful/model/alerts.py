@@ -5,10 +5,10 @@ A message is about one thing, never about one job, and never carries a job's arg
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -103,7 +103,7 @@ class Smtp:
     kind = "smtp"
 
     def __post_init__(self) -> None:
-        to = (self.to,) if isinstance(self.to, str) else tuple(self.to)
+        to = _words(self.to)
         if not to or any("\n" in one or "\r" in one for one in (*to, self.sender)):
             raise DeclarationError(
                 "Smtp needs a sender and at least one address to mail to, without line breaks."
@@ -123,7 +123,7 @@ class Command:
     kind = "command"
 
     def __post_init__(self) -> None:
-        argv = (self.argv,) if isinstance(self.argv, str) else tuple(self.argv)
+        argv = _words(self.argv)
         if not argv:
             raise DeclarationError("Command needs a program to run.")
         object.__setattr__(self, "argv", argv)
@@ -228,9 +228,9 @@ class Alerts:
         return next((one for one in self.channels if one.name == name), None)
 
 
-def names_of(channels: Sequence[Any]) -> list[str]:
-    """Their names."""
-    return [one.name for one in channels]
+def _words(given: object) -> tuple[str, ...]:
+    """One text, or several."""
+    return (given,) if isinstance(given, str) else tuple(given)  # type: ignore[arg-type]
 
 
 def _host(url: str) -> str:

@@ -80,6 +80,26 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue as it stands. ``due`` counts the first 200 jobs of each priority; ``depth`` all that were due
+    when the sampler last looked, at ``sampled_us``. ``oldest_us``: for how long the oldest has been due.
+    """
+
+    name: str
+    due: int
+    oldest_us: int | None
+    target_us: int | None
+    paused_by: str | None
+    depth: int | None
+    sampled_us: int | None
+
+    @property
+    def late(self) -> bool:
+        """Whether its oldest due job is beyond its target."""
+        return self.oldest_us is not None and self.target_us is not None and self.oldest_us > self.target_us
+
+
+@dataclass(frozen=True, slots=True)
 class Numbers:
     """What was read, at one instant of the database's clock.
 
@@ -94,6 +114,7 @@ class Numbers:
     unread: Mapping[Name, str] = field(default_factory=dict)
     unchecked: Sequence[str] = ()
     facts: Mapping[str, int | None] = field(default_factory=dict)
+    queues: Sequence[Queue] = ()
     state: State | None = None
     since_us: int | None = None
 
@@ -129,6 +150,7 @@ class Verdict:
     watches: tuple[Watch, ...]
     unchecked: tuple[str, ...]
     facts: Mapping[str, int | None]
+    queues: tuple[Queue, ...]
     as_of_us: int
     since_us: int | None
 
@@ -164,6 +186,7 @@ def judge(numbers: Numbers) -> Verdict:
         watches=watches,
         unchecked=tuple(numbers.unchecked),
         facts=numbers.facts,
+        queues=tuple(numbers.queues),
         as_of_us=numbers.now_us,
         since_us=since,
     )

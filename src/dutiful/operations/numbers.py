@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..model.verdict import Name, Numbers, Thing, Watch
+from ..model.verdict import Name, Numbers, Queue, Thing, Watch
 from . import things, unseen
 from .plan import Call, Row, Steps, as_json, query
 from .thing_facts import Channel, DueHere, QueueFact, WorkerHere
@@ -86,7 +86,19 @@ def read(app: str) -> Steps[Numbers]:
     state, since, *_ = kept[0] if kept else (None, None)
     found = unseen.owned(found, owners, _tasks(found, groups, fresh))
     facts = _facts(heads, queues, workers, found, now) | _counted(book, seen)
-    return Numbers(app, now, found, watches, unread, unchecked, facts, state, since)
+    lines = _queues(heads, queues, now)
+    return Numbers(app, now, found, watches, unread, unchecked, facts, lines, state, since)
+
+
+def _queues(heads: Sequence[DueHere], queues: Mapping[str, QueueFact], now: int) -> list[Queue]:
+    lines = []
+    for name, fact in queues.items():
+        here = [one for one in heads if one.queue == name]
+        oldest = max(0, now - min(one.oldest_us for one in here)) if here else None
+        paused = fact.paused_by if fact.paused_us is not None else None
+        due = sum(one.count for one in here)
+        lines.append(Queue(name, due, oldest, fact.target_us, paused, fact.depth, fact.sampled_us))
+    return lines
 
 
 def _tasks(found: Sequence[Thing], groups: Sequence[Row], fresh: Sequence[Row]) -> dict[str, str]:
@@ -103,7 +115,7 @@ def _tasks(found: Sequence[Thing], groups: Sequence[Row], fresh: Sequence[Row]) 
 
 def _counted(book: Sequence[Row], seen: Row) -> dict[str, int | None]:
     """What is kept counted."""
-    accepted, _, _, counted, recounted, accounted, dead, _ = book[0] if book else (None,) * 8
+    accepted, _, _, counted, recounted, accounted, dead = book[0] if book else (None,) * 7
     return {
         "accepted": accepted,
         "accounted": accounted,

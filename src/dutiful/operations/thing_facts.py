@@ -76,6 +76,8 @@ class QueueFact:
     paused_us: int | None
     paused_by: str | None
     reason: str | None
+    depth: int | None = None
+    sampled_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from ..model.errors import StoreError
-from ..model.verdict import NAMES, Name, Number, Numbers, Thing, Verdict, Watch, judge
+from ..model.verdict import NAMES, Name, Number, Numbers, Queue, Thing, Verdict, Watch, judge
 from ..operations.numbers import numbers
 from ..operations.plan import Operation
 
@@ -53,6 +53,7 @@ def document(found: Verdict) -> dict[str, Any]:
         "watchers": [_watch(one) for one in found.watches],
         "unchecked": list(found.unchecked),
         "facts": dict(found.facts),
+        "queues": [_queue(one) for one in found.queues],
     }
 
 
@@ -70,6 +71,18 @@ def _thing(one: Thing) -> dict[str, Any]:
         "owner": one.owner or None,
         "link": one.link,
         "command": one.command,
+    }
+
+
+def _queue(one: Queue) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "oldest_due_s": None if one.oldest_us is None else one.oldest_us / 1e6,
+        "target_s": None if one.target_us is None else one.target_us / 1e6,
+        "late": one.late,
+        "paused_by": one.paused_by,
+        "due": one.depth,
+        "due_as_of": _iso(one.sampled_us),
     }
 
 

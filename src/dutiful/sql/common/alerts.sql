@@ -111,3 +111,14 @@ DELETE FROM dutiful.alert WHERE app = :app AND cleared_at < :now - :keep
 -- What people said of things that need one.
 SELECT k.thing, k.owner, k.taken_at, k.acked_by, k.acked_at, k.note, k.until, k.count_then
   FROM dutiful.ack AS k WHERE k.app = :app
+
+-- name: seen_groups
+-- Causes of death that somebody has acknowledged and that are still there, the ones that lapse first.
+SELECT g.fingerprint, g.task, g.reason, g.kind, g.n, g.first_at
+  FROM dutiful.failure_group AS g JOIN dutiful.ack AS k ON k.app = g.app AND k.thing = 'group:' || g.fingerprint
+ WHERE g.app = :app AND g.n > 0 AND k.until > :now ORDER BY k.until, g.fingerprint LIMIT :limit
+
+-- name: last_cleared
+-- What was last raised and is cleared.
+SELECT a.sentence, a.cleared_at FROM dutiful.alert AS a
+ WHERE a.app = :app AND a.cleared_at IS NOT NULL AND a.number <> 'unknown' ORDER BY a.cleared_at DESC LIMIT 1

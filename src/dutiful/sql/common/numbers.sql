@@ -5,9 +5,15 @@ SELECT w.id, w.host, w.pid, w.alone, w.lease, w.beat_at, w.gone_at, w.reaped_at,
  WHERE w.app = :app AND (w.reaped_at IS NULL OR w.gone_at > :now - :lately) ORDER BY w.id
 
 -- name: watched_queues
--- What was said of each queue of an app.
-SELECT q.name, q.target, CASE WHEN coalesce(q.paused_until > :now, true) THEN q.paused_at END, q.paused_by, q.pause_reason
-  FROM dutiful.queue AS q WHERE q.app = :app ORDER BY q.name
+-- What was said of each queue of an app, and how deep it was when the sampler last looked.
+SELECT n.name, q.target, CASE WHEN coalesce(q.paused_until > :now, true) THEN q.paused_at END, q.paused_by,
+       q.pause_reason, s.depth, s.at
+  FROM (SELECT p.name FROM dutiful.queue AS p WHERE p.app = :app
+        UNION SELECT l.queue FROM dutiful.lane AS l WHERE l.app = :app) AS n
+  LEFT JOIN dutiful.queue AS q ON q.app = :app AND q.name = n.name
+  LEFT JOIN dutiful.sample AS s ON s.app = :app AND s.queue = n.name
+        AND s.at = (SELECT max(x.at) FROM dutiful.sample AS x WHERE x.app = :app AND x.queue = n.name)
+ ORDER BY n.name
 
 -- name: due_unpromoted
 -- Jobs whose time has come and which no worker has made claimable yet; the first :window of them.
@@ -65,7 +71,7 @@ ON CONFLICT (app) DO UPDATE
 -- name: read_book
 -- An app's books as the bookkeeper last read them.
 SELECT b.accepted + b.revived, b.missing, b.surplus, b.counted_at, b.recounted_at,
-       b.ready + b.running + b.in_doubt + b.dead + b.done + b.cancelled, b.dead, b.pruned
+       b.ready + b.running + b.in_doubt + b.dead + b.done + b.cancelled + b.pruned, b.dead
   FROM dutiful.book AS b WHERE b.app = :app
 
 -- name: unseen_groups
