@@ -9,6 +9,7 @@ from dutiful import App
 from dutiful.engines.contract import Engine
 from dutiful.model.operators import Operator
 from dutiful.supervise.ops import Ops, Wanted
+from dutiful.worker import bulks
 from tests.contract.stores import APP
 from tests.contract.world import World
 
@@ -40,14 +41,14 @@ def dead(world: World, key: str | None = None, reason: str = "error", **options:
 def many_dead(world: World, count: int, **options: object) -> list[str]:
     """So many jobs that gave up, all at once."""
     ids = [world.enqueue(**options) for _ in range(count)]
-    for lease in world.claim(limit=count):
+    for lease in world.claim(limit=count, queue=str(options.get("queue", "default"))):
         assert world.end(lease, "bury", reason="error")
     return ids
 
 
-def walk(ops: Ops, bulk_id: str) -> None:
+def walk(ops: Ops, bulk_id: str, walker: str = "w") -> None:
     """Carry it out to its end."""
-    assert ops.walk(bulk_id, wait)
+    assert bulks.walk(ops.engine, bulk_id, walker, wait)
 
 
 def wait(seconds: float) -> bool:

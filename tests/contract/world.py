@@ -25,7 +25,7 @@ KNOWN = {"send": 1}
 TABLES = (
     "lane", "queue", "job", "dead", "history", "duty", "failure", "worker", "chore", "audit", "effect",
     "checked", "ledger", "gate", "place", "schedule", "declared",
-    "occurrence", "lock", "lock_ask",
+    "occurrence", "lock", "lock_ask", "action", "ack", "audit_chain", "bulk", "bulk_item",
 )  # fmt: skip
 """All tables that operations write; the counter of ready numbers is none: a refusal may use one up."""
 

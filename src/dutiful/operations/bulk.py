@@ -133,7 +133,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one batch came to. ``held``: it was ours to walk; ``wait_us``: until its pace allows more."""
+    """What one batch came to. ``held``: it was ours to walk; ``over``: it is done, by whomever.
+
+    ``wait_us``: until its pace allows more.
+    """
 
     held: bool
     over: bool = False
@@ -306,7 +309,8 @@ def step(bulk: str, walker: str, *, most: int = BATCH, lease_us: int = LEASE_US)
     """Carry out the next batch, if this bulk operation is ours to walk: one transaction."""
     rows = yield Call("hold_bulk", {"id": bulk, "walker": walker, "lease": lease_us})
     if not rows:
-        return Step(False)
+        known = yield Call("find_bulk", {"id": bulk})
+        return Step(False, over=bool(known) and Bulk(*known[0]).state == "done")
     app, verb, actor, how, address, reason, choice, pace, paced_from, paced, last, intended, undoes, now = (
         rows[0]
     )

@@ -44,6 +44,7 @@ COME_S = 0.5
 MEND_S = 10.0
 PEOPLE_S = 5.0
 SLICE_S = 1.0
+SOON_S = 0.1
 FORGET_S = 3600.0
 
 
@@ -69,6 +70,8 @@ class Chores:
             self.prove: (start + PROVE_S * random.random(), PROVE_S),
             self.forget_files: (start + FILES_S * random.random(), FILES_S),
             self.verify: (start + VERIFY_S * random.random(), VERIFY_S),
+            self.go_on: (start + PEOPLE_S * random.random(), PEOPLE_S),
+            self.forget_people: (start + FORGET_S * random.random(), FORGET_S),
         }
         if worker.app.gated:  # who waits at a gate is of a task that only such a worker knows
             self._due[self.let_come] = (start, COME_S)
@@ -209,7 +212,7 @@ class Chores:
                     engine.wake(queue)
             after = found[-1]
 
-    def go_on(self) -> None:
+    def go_on(self) -> float | None:
         """Go on for a second with bulk operations that nobody walks, and with the audit's chain."""
         until = time.monotonic() + SLICE_S
 
@@ -217,8 +220,9 @@ class Chores:
             return seconds > 0 or time.monotonic() > until or self._stop.is_set()
 
         bulks.chain(self._worker.engine)
-        if bulks.walk_all(self._worker.engine, self._worker.app.name, f"worker {self._worker.id}", wait):
-            self._due[self.go_on] = (time.monotonic() + 0.1, PEOPLE_S)
+        worker = self._worker
+        more = bulks.walk_all(worker.engine, worker.app.name, f"worker {worker.id}", wait)
+        return SOON_S if more else None
 
     def forget_people(self) -> None:
         """Forget ids of actions and bulk operations that are long over."""
