@@ -16,7 +16,7 @@ USAGE = """\
 ./dev COMMAND ...     Needs Python 3.11 or newer; does its own set-up.
 
   demo [args]         the demonstration: workers killed, nothing lost or doubled
-  test [args]         checks, then the whole suite, then part of it on the newest Python found
+  test [args]         checks, then the whole suite, and part of it on the newest Python found
        --all          fails if anything had to be skipped because this machine lacks it
        --full-python  the whole suite on the newest Python, too
        PYTEST ARGS    only these tests, and no checks: ./dev test tests/unit -k retry

@@ -1,17 +1,22 @@
 """The plan of a test run: what is run, in which order, and what is said at the end.
 
-`./dev test` runs the checks, then the suite on Python 3.11 (side by side on the cores, then the tests
-that are marked `serial` alone), then part of it on the newest Python found. With pytest's arguments
-it runs just those tests. Every step is run even if one before it failed; the last lines name what
-failed and what was skipped because this machine lacks it.
+`./dev test` runs the checks and the suite on Python 3.11: first side by side on the cores, then, one at a
+time, the tests that are marked `serial`. Those wait for most of their time; so part of the suite is run
+beside them on the newest Python found, with a low priority, and its output is shown when it has ended.
+With pytest's arguments it runs just those tests. Every step is run even if one before it failed; the
+last lines name what failed and what was skipped because this machine lacks it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
+import sys
+import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,7 +38,8 @@ SELECTION_FOR_NEWEST = ("tests/unit", "tests/contract", "tests/house/test_import
 NEWEST = "not serial and not postgres"
 """What another Python changes shows without a server: the syntax, the standard library, its sqlite3."""
 QUICK = "not (serial or postgres or redis or chromium)"
-SIDE_BY_SIDE = ("--dist", "loadfile")
+SIDE_BY_SIDE = ("--dist", "loadfile", "--no-loadscope-reorder")
+"""File by file, in the order that `tests/order.py` gives them: the long ones first."""
 
 
 @dataclass
@@ -73,9 +79,13 @@ def run(environment: Environment, arguments: Sequence[str]) -> int:
         if check(environment, house=False) != 0:
             tally.failures.append("checks")
     needs.obtain_for_tests(environment)
-    _run_pytest(environment, selection, tally, f"Python {environment.base.name}", may_be_empty=False)
-    if not selection or "--full-python" in asked:
-        _run_on_newest(environment, selection, tally, whole="--full-python" in asked)
+    title = f"Python {environment.base.name}"
+    if selection or "--full-python" in asked:
+        _run_pytest(environment, selection, tally, title, may_be_empty=False)
+        if "--full-python" in asked:
+            _run_all_on_newest(environment, selection, tally)
+    else:
+        _run_everything(environment, tally, title)
     return _verdict(tally, fails_on_lack="--all" in asked, seconds=time.monotonic() - began)
 
 
@@ -99,18 +109,105 @@ def check(environment: Environment, *, house: bool) -> int:
     return 1 if failed else 0
 
 
-def _run_on_newest(environment: Environment, selection: Sequence[str], tally: Tally, *, whole: bool) -> None:
+def _run_everything(environment: Environment, tally: Tally, title: str) -> None:
+    """The whole suite, and part of it on the newest Python beside the serial tests."""
+    second = _newest_beside(environment)
+    prepared = Prepared(second)
+    _pytest(environment, ["-m", "not serial", *_workers()], tally, title, may_be_empty=False)
+    newest = None
+    if second is not None and prepared.wait(tally):
+        selection = [folder for folder in SELECTION_FOR_NEWEST if (ROOT / folder).exists()]
+        arguments = [*selection, "-m", NEWEST, "-n", "2", *SIDE_BY_SIDE]
+        newest = Beside(second, arguments, f"Python {second.base.name}")
+    try:
+        _pytest(environment, ["-m", "serial"], tally, f"{title}, serial", may_be_empty=True)
+    except BaseException:
+        if newest is not None:
+            newest.stop()
+        raise
+    if newest is not None:
+        newest.finish(tally)
+
+
+def _newest_beside(environment: Environment) -> Environment | None:
     newest = pythons.newest_supported()
     if newest is None or newest.version == environment.base.version:
-        say(f"no Python newer than {environment.base.name} found: nothing more to run")
-        return
-    title = f"Python {newest.name}"
-    second = environments.ready(environments.second(newest), "dev")
-    if not whole:
-        selection = [folder for folder in SELECTION_FOR_NEWEST if (ROOT / folder).exists()]
-        _pytest(second, [*selection, "-m", NEWEST, *_workers()], tally, title, may_be_empty=False)
-        return
-    _run_pytest(second, selection, tally, title, may_be_empty=False)
+        say(f"no Python newer than {environment.base.name} found: nothing is run on one")
+        return None
+    return environments.second(newest)
+
+
+def _run_all_on_newest(environment: Environment, selection: Sequence[str], tally: Tally) -> None:
+    second = _newest_beside(environment)
+    if second is not None:
+        environments.ready(second, "dev")
+        _run_pytest(second, selection, tally, f"Python {second.base.name}", may_be_empty=False)
+
+
+class Prepared:
+    """Makes the second environment while the tests of the first are under way."""
+
+    def __init__(self, second: Environment | None) -> None:
+        self._failed = False
+        self._thread = threading.Thread(target=self._prepare, args=(second,), daemon=True)
+        self._thread.start()
+
+    def wait(self, tally: Tally) -> bool:
+        """Whether it is there; what stood in the way was printed."""
+        self._thread.join()
+        if self._failed:
+            tally.failures.append("the environment for the newest Python")
+        return not self._failed
+
+    def _prepare(self, second: Environment | None) -> None:
+        try:
+            if second is not None:
+                environments.ready(second, "dev")
+        except BaseException as error:
+            self._failed = True
+            say(f"FAILED: the environment for the newest Python: {error}")
+
+
+class Beside:
+    """A run of pytest beside another one: it yields to that, and says nothing before it has ended."""
+
+    def __init__(self, environment: Environment, arguments: Sequence[str], title: str) -> None:
+        self._title, self._arguments = title, arguments
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the run
+        self._report, writer = os.pipe()
+        polite = [nice, "-n", "10"] if (nice := shutil.which("nice")) else []
+        say(f"pytest on {title} beside what follows; its output comes when both have ended")
+        try:
+            self._process = subprocess.Popen(
+                [*polite, str(environment.python), "-m", "pytest", *arguments],
+                cwd=ROOT,
+                stdout=self._output,
+                stderr=subprocess.STDOUT,
+                pass_fds=(writer,),
+                env={**os.environ, REPORT: str(writer)},
+            )
+        finally:
+            os.close(writer)
+
+    def finish(self, tally: Tally) -> None:
+        try:
+            code = self._process.wait()
+        except BaseException:
+            self.stop()
+            raise
+        say(f"pytest on {self._title}: {' '.join(self._arguments)}")
+        self._output.seek(0)
+        sys.stdout.flush()
+        shutil.copyfileobj(self._output, sys.stdout.buffer)
+        sys.stdout.flush()
+        with open(self._report) as report:
+            tally.add(report.read())
+        if code != 0:
+            tally.failures.append(f"pytest on {self._title} (exit code {code})")
+
+    def stop(self) -> None:
+        _end(self._process, first_wait_s=0)
+        os.close(self._report)
 
 
 def _run_pytest(
@@ -167,8 +264,8 @@ def _verdict(tally: Tally, *, fails_on_lack: bool, seconds: float) -> int:
 
 
 def _workers() -> list[str]:
-    # One more than there are cores: tests of processes wait for most of their time.
-    return ["-n", str(max(2, min(os.cpu_count() or 2, 8)) + 1), *SIDE_BY_SIDE]
+    # Two more than there are cores: tests of processes, leases and turns wait for most of their time.
+    return ["-n", str(max(2, min(os.cpu_count() or 2, 8)) + 2), *SIDE_BY_SIDE]
 
 
 def _wants_one_process(arguments: Sequence[str]) -> bool:

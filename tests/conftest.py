@@ -27,6 +27,7 @@ from hypothesis import settings
 from devtools.needs import CHROMIUM, NEEDS, POSTGRES, REDIS, Need
 from devtools.servers import PostgresConnection, PostgresServer, RedisServer
 from tests.databases import Databases
+from tests.order import long_first
 from tests.servers import SharedPostgres, shared_postgres
 
 LACKING = re.compile(r"needs a (.+): not found here")
@@ -167,8 +168,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that takes a server's fixture need not carry the marker as well."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test that takes a server's fixture need not carry the marker as well; long files come first."""
     by_fixture = {
         "pg_server": "postgres",
         "own_pg_server": "postgres",
@@ -179,6 +180,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture in getattr(item, "fixturenames", ()):
             if fixture in by_fixture:
                 item.add_marker(by_fixture[fixture])
+    if _is_worker(config):
+        items[:] = long_first(items, [item.nodeid.partition("::")[0] for item in items])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

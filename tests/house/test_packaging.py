@@ -17,7 +17,6 @@ PACKAGE = ROOT / "src" / "dutiful"
 QUICKSTART = ROOT / "examples" / "quickstart.py"
 
 pytestmark = [
-    pytest.mark.serial,
     pytest.mark.timeout(600),
     pytest.mark.skipif(
         not (PACKAGE / "__init__.py").exists(), reason="dutiful/__init__.py is not written yet"
