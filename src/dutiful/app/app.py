@@ -142,6 +142,7 @@ class App(Schedules, Locks):
         owner: str = "",
         tags: Iterable[str] = (),
         late: Late | None = None,
+        fingerprint: Callable[[BaseException], str] | None = None,
     ) -> Callable[[Callable[P, R]], Task[P, R]]:
         """Declare a function as a task; it stays callable.
 
@@ -162,8 +163,8 @@ class App(Schedules, Locks):
         :class:`Lock`, a :class:`Rate`.
         ``lookup`` is asked what became of an at_most_once body that was cut off: with those of the task's
         arguments that it names, it returns what it found, None if it was surely not done, or raises
-        :class:`dutiful.Unsure`. ``late`` says what becomes of a job that is claimed too long after it was
-        due. Raises a DeclarationError.
+        :class:`dutiful.Unsure`. ``late``: what becomes of a job that is claimed too long after it was due.
+        ``fingerprint`` names the cause by which dead jobs are grouped. Raises a DeclarationError.
         """
         policy_fields: dict[str, Any] = {
             "queue": queue,
@@ -183,6 +184,7 @@ class App(Schedules, Locks):
             "owner": owner,
             "tags": tuple(tags),
             "late": late,
+            "fingerprint": fingerprint,
         }
         names = sys._getframe(1).f_locals  # annotations may name what is local to the caller
 

@@ -66,6 +66,7 @@ class Policy:
     owner: str = ""
     tags: tuple[str, ...] = ()
     late: Late | None = None
+    fingerprint: Callable[[BaseException], str] | None = None
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.aliases):

@@ -98,11 +98,12 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a run died of, as people will read it."""
+    """What a run died of, as people will read it, and by which it is grouped (if it is buried for it)."""
 
     kind: str
     message: str
     traceback: str = ""
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ def _returned(end: Ending) -> dict[str, object]:
 
 
 def _buried(end: Ending) -> dict[str, object]:
-    return _common(end) | {"reason": end.reason}
+    return _common(end) | {"reason": end.reason, "fingerprint": end.failure and end.failure.fingerprint}
 
 
 def _doubted(end: Ending) -> dict[str, object]:

@@ -16,6 +16,7 @@ from ..app.running import Run
 from ..model.durations import text
 from ..model.effects import EffectStop
 from ..model.errors import TimedOut
+from ..model.fingerprints import fingerprint, own_fingerprint
 from ..model.jobs import RESULT_BYTES_MAX, Ending, Failure, Lease
 from ..model.payload import encode_result
 from ..model.retry import Again, Bury, judge
@@ -190,7 +191,7 @@ def failed(task: Task[..., Any], lease: Lease, error: BaseException) -> Ending:
             lease.token,
             lease.run_no,
             reason=verdict.reason,
-            failure=failure_of(error),
+            failure=death_of(task, error),
             started=_once(task),
         )
     if not verdict.charged:
@@ -270,6 +271,19 @@ def failure_of(error: BaseException) -> Failure:
         half = TRACEBACK_CHARS_MAX // 2
         text = f"{text[:half]}\n… {len(text) - 2 * half:,} characters left out …\n{text[-half:]}"
     return Failure(_clean(kind), _clean(message[:MESSAGE_CHARS_MAX]), _clean(text))
+
+
+def death_of(task: Task[..., Any], error: BaseException) -> Failure:
+    """The same with its cause, by which the dead are grouped: the task's own, or the usual one."""
+    failure = failure_of(error)
+    own = None
+    if task.policy.fingerprint is not None:
+        try:
+            own = own_fingerprint(task.name, task.policy.fingerprint(error))
+        except Exception as broken:  # grouped in the usual way, then
+            emit(logger, logging.WARNING, events.FINGERPRINT_FAILED, task=task.name, error=repr(broken))
+    cause = own or fingerprint(task.name, failure.kind, failure.message, error.__traceback__)
+    return replace(failure, fingerprint=cause)
 
 
 def _clean(text: str) -> str:
