@@ -21,6 +21,7 @@ CALLS = (
     "drain_group",
     "latency",
     "held",
+    "gates",
     "verify",
     "idle",
 )
@@ -98,6 +99,11 @@ def _pass_a_minute(value: Any) -> float:
     return 100 * float(value["lost_s"]) / 60
 
 
+def _free(kind: str) -> Callable[[Any], float]:
+    """What a job with this free gate costs, as a share of one without."""
+    return lambda value: 100 * float(value[kind]) / float(value["plain"])
+
+
 POSTGRES_PEERS = {
     "pgqueuer": PGQUEUER,
     "procrastinate": EVERY_OTHER_PEER,
@@ -111,6 +117,7 @@ CPU, QUERIES = Target("ours", "≤", 0.5), Target("ours", "≤", 2)
 P50, P99 = Target("above floor", "≤", 3), Target("above floor", "≤", 15)
 DRAIN, SQLITE_DRAIN = Target("ratio", "≥", 0.4, later=0.6), Target("ratio", "≥", 0.4)
 ONCE, GROUP = Target("ratio", "≥", 0.8), Target("ratio", "≥", 5)
+FREE = Target("ours", "≤", 130)
 CHECKED = Target("ours", "≤", 2)
 FRESH = Target("ours", "≥", 80, later=90)
 
@@ -126,6 +133,10 @@ MEASURES = (
     Measure("postgres", "once_drain", "once, a commit each", "jobs/s", "drain_once", _drained, ONCE),
     Measure("postgres", "once_cpu", "once, CPU per job", "µs", "drain_once", _per_job),
     Measure("postgres", "group_drain", "once, 50 a commit", "jobs/s", "drain_group", _drained, GROUP),
+    Measure("postgres", "gates_lock", "a free lock, cost", "% of plain", "gates", _free("lock")),
+    Measure("postgres", "gates_order", "a free order, cost", "% of plain", "gates", _free("order")),
+    Measure("postgres", "gates_rate", "a free rate, cost", "% of plain", "gates", _free("rate")),
+    Measure("postgres", "gates_all", "all three, cost", "% of plain", "gates", _free("all"), FREE),
     Measure("postgres", "verify_pass", "verify, one pass", "ms", "verify", _pass),
     Measure("postgres", "verify_cpu", "a pass a minute, CPU", "% core", "verify", _pass_cpu, CHECKED),
     Measure("postgres", "verify_share", "lost to a pass a minute", "%", "verify", _pass_a_minute, CHECKED),
@@ -140,6 +151,10 @@ MEASURES = (
     Measure("sqlite", "once_drain", "once, a commit each", "jobs/s", "drain_once", _drained, None),
     Measure("sqlite", "once_cpu", "once, CPU per job", "µs", "drain_once", _per_job),
     Measure("sqlite", "group_drain", "once, 50 a commit", "jobs/s", "drain_group", _drained, None),
+    Measure("sqlite", "gates_lock", "a free lock, cost", "% of plain", "gates", _free("lock")),
+    Measure("sqlite", "gates_order", "a free order, cost", "% of plain", "gates", _free("order")),
+    Measure("sqlite", "gates_rate", "a free rate, cost", "% of plain", "gates", _free("rate")),
+    Measure("sqlite", "gates_all", "all three, cost", "% of plain", "gates", _free("all"), FREE),
     Measure("sqlite", "verify_pass", "verify, one pass", "ms", "verify", _pass),
     Measure("sqlite", "verify_cpu", "a pass a minute, CPU", "% core", "verify", _pass_cpu, CHECKED),
     Measure("sqlite", "verify_share", "lost to a pass a minute", "%", "verify", _pass_a_minute, CHECKED),

@@ -10,7 +10,7 @@ import sqlite3
 import sys
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,13 @@ class Ours(Driven):
                 passes += len(seen)
         return Checked(pass_s, pass_cpu_s, [drains[0], drains[3]], drains[1:3], passes)
 
+    def gates(self, jobs: int) -> Mapping[str, float]:
+        from bench import gated
+
+        self.where = "bench.gated:app"
+        return gated.measure(self, jobs)
+
+    where = "bench.ours:app"
     beside = ""
     """What is asked of open jobs, where there are others than those of the drain."""
 
@@ -116,7 +123,7 @@ class Ours(Driven):
         app.enqueue_many(self.task, indexes)
 
     def worker(self) -> Sequence[str]:
-        return [str(Path(sys.executable).with_name("dutiful")), "worker", "bench.ours:app", *self.options]
+        return [str(Path(sys.executable).with_name("dutiful")), "worker", self.where, *self.options]
 
 
 class OnPostgres(Ours):

@@ -135,6 +135,10 @@ class Subject(ABC):
         """A drain of ``jobs`` under a held snapshot after ``churn`` jobs, or as many as fit the budget."""
         raise NotMeasured("has no snapshots")
 
+    def gates(self, jobs: int) -> Mapping[str, float]:
+        """CPU microseconds of a job without gates ("plain") and with free ones, by what they are."""
+        raise NotMeasured("has no gates")
+
     def verify(self, jobs: int, stock: int) -> Checked:
         """Passes of the checker over ``stock`` endings and what lies beside them, also during drains."""
         raise NotMeasured("has no checker")

@@ -1,0 +1,87 @@
+"""What free gates cost: the same no-op jobs without and with them, in turn, past one worker.
+
+A free gate is one at which nobody stands: a thousand jobs of a thousand keys are stored, and when all have
+ended, the next thousand. What is compared is the CPU time of the whole way of a job: of the process that
+stores it, of the worker and of the server. The first cycle of each kind makes the gates, and is not counted.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from bench.marks import PATIENCE_S, Stalled, mark
+from bench.processes import cpu_seconds
+from bench.server_side import server_pid
+from bench.subject import URL_VARIABLE, NotMeasured
+from dutiful import App, Lock, Order, Rate
+
+if TYPE_CHECKING:
+    from bench.ours import Ours
+
+app = App("bench", os.environ[URL_VARIABLE])
+KEYS = 1_000
+HOSTS = 10
+FREE = Rate(1_000_000, per="1s", key="host:{host}", burst=1_000_000)
+
+
+@app.task(name="plain")
+def plain(index: int, host: int, key: int) -> None:
+    mark(index)
+
+
+@app.task(name="lock", lock=Lock("account:{key}"))
+def lock(index: int, host: int, key: int) -> None:
+    mark(index)
+
+
+@app.task(name="order", order=Order("customer:{key}"))
+def order(index: int, host: int, key: int) -> None:
+    mark(index)
+
+
+@app.task(name="rate", rate=FREE)
+def rate(index: int, host: int, key: int) -> None:
+    mark(index)
+
+
+@app.task(name="all", order=Order("customer:{key}"), lock=Lock("account:{key}"), rate=FREE)
+def every(index: int, host: int, key: int) -> None:
+    mark(index)
+
+
+TASKS: dict[str, Any] = {"plain": plain, "lock": lock, "order": order, "rate": rate, "all": every}
+
+
+def measure(ours: Ours, jobs: int) -> dict[str, float]:
+    """CPU microseconds of a job of each kind, over about ``jobs`` of each."""
+    cycles = max(3, jobs // KEYS)
+    marks = ours._marks((cycles + 1) * len(TASKS) * KEYS)
+    server = server_pid(ours.place.url)
+    spent: dict[str, float] = defaultdict(float)
+    at = 0
+    with ours._running() as worker:
+        pids = [os.getpid(), worker, *([] if server is None else [server])]
+        for cycle in range(cycles + 1):
+            turn = cycle % len(TASKS)
+            for name in [*TASKS][turn:] + [*TASKS][:turn]:
+                began = cpu_seconds(pids)
+                app.enqueue_many(
+                    TASKS[name],
+                    [{"index": at + n, "host": n % HOSTS, "key": n} for n in range(KEYS)],
+                )
+                marks.wait_for_all(at, at + KEYS, check=ours._alive)
+                deadline = time.monotonic() + PATIENCE_S
+                while ours.has_open_jobs():
+                    if time.monotonic() > deadline:
+                        raise Stalled("all jobs began, but some never ended")
+                    time.sleep(0.005)
+                ended = cpu_seconds(pids)
+                if began is None or ended is None:
+                    raise NotMeasured("this system does not tell a process's CPU time")
+                at += KEYS
+                if cycle:
+                    spent[name] += ended - began
+    return {name: 1e6 * spent[name] / (cycles * KEYS) for name in TASKS}
