@@ -23,8 +23,9 @@ from ..app.events import emit
 from ..model.brake import FORGET_LEASES, Brake
 from ..model.errors import DutifulError
 from ..model.jobs import Due, Lane
-from ..operations import actions, bulk, claims, doubts, gates, retention, workers
+from ..operations import actions, bulk, claims, doubts, gates, retention, watchers, workers
 from . import bulks, liveness, verifying
+from .bookkeeping import Bookkeeping
 from .options import SWEEP_S
 from .places import record_folder
 from .watching import Watching
@@ -46,6 +47,8 @@ PEOPLE_S = 5.0
 SLICE_S = 1.0
 SOON_S = 0.1
 FORGET_S = 3600.0
+BEAT_S = 15.0
+"""A watcher says at most so often that it looked."""
 
 
 class Chores:
@@ -58,7 +61,8 @@ class Chores:
         self._brake = Brake(lease_s=options.lease_s)
         self._cursor = retention.START
         self._stop = threading.Event()
-        self._watching = Watching.of(worker)
+        self._beside = (Watching.of(worker), Bookkeeping.of(worker))
+        self._beat_at: dict[str, float] = {}
         self._thread = threading.Thread(target=self._work, name="dutiful-chores", daemon=True)
         start = time.monotonic()
         self._due: dict[Callable[[], float | None], tuple[float, float]] = {
@@ -80,14 +84,16 @@ class Chores:
     def start(self) -> None:
         """Begin."""
         self._thread.start()
-        self._watching.start()
+        for part in self._beside:
+            part.start()
 
     def stop(self) -> None:
         """End after the chore that is under way."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(5.0)
-        self._watching.stop()
+        for part in self._beside:
+            part.stop()
 
     def _work(self) -> None:
         while not self._stop.is_set():
@@ -103,6 +109,14 @@ class Chores:
                 emit(logger, logging.WARNING, events.CHORE_FAILED, chore=chore.__name__, error=str(error))
             except Exception:
                 logger.exception("chore_failed chore=%r", chore.__name__)
+
+    def _watched(self, name: str, period_s: float, app: str = "") -> None:
+        """Say that who watches has looked; not every time, where it looks more often than anybody asks."""
+        period_s = max(period_s, BEAT_S)
+        now = time.monotonic()
+        if now >= self._beat_at.get(name, 0.0):
+            self._beat_at[name] = now + 0.9 * period_s
+            self._worker.engine.run(watchers.beat(name, round(period_s * 1e6), app=app))
 
     # ── reaping ─────────────────────────────────────────────────────────────────────────────
 
@@ -122,6 +136,7 @@ class Chores:
             unreaped += len(engine.run(workers.bury(dead, silent=bool(silent))))
         if unreaped:
             self._lapse()
+        self._watched("reaper", self._worker.options.reap_s)
 
     def _may_reap(self, due: Due) -> bool:
         worker = self._worker
@@ -254,6 +269,7 @@ class Chores:
         for row, host, file in engine.run(doubts.unproven()):
             if host == self._host and liveness.is_dead(file):
                 engine.run(doubts.prove(row))
+        self._watched("sweeper", PROVE_S)
 
     def forget_files(self) -> None:
         """Remove files of workers whose rows were forgotten."""
@@ -272,5 +288,7 @@ class Chores:
         app, engine = self._worker.app.name, self._worker.engine
         if engine.run(workers.turn(f"verify:{app}", round(VERIFY_S * 1e6))):
             verifying.look_over(engine, app, random.random(), self._stop.is_set)
+            if not self._stop.is_set():
+                engine.run(watchers.beat("checker", round(VERIFY_S * 1e6), app=app))
             return None
         return VERIFY_S / 4  # whose turn it was may be gone before the next

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..app import events
 from ..app.events import emit
 from ..model.errors import DutifulError, StoreError
-from ..operations import schedules
+from ..operations import schedules, watchers
 from ..operations.schedules import Fired, Stored
 from ..operations.windows import KEEP_US
 
@@ -29,6 +29,8 @@ LOOK_S = 5.0
 LOOK_WITHOUT_S = 60.0
 """The same, where this code declares none: only to see that others' are gone."""
 PRUNE_S = 3600.0
+BEAT_S = 15.0
+"""How often it says that it looked."""
 RETRY_S = 1.0
 
 
@@ -43,6 +45,7 @@ class Scheduling:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="dutiful-schedules", daemon=True)
         self._prune_at = time.monotonic() + PRUNE_S * random.random()
+        self._beat_at = 0.0
 
     def start(self) -> None:
         """Begin. The worker has an id by now."""
@@ -79,9 +82,13 @@ class Scheduling:
         if time.monotonic() >= self._prune_at:
             self._prune_at = time.monotonic() + PRUNE_S
             engine.run(schedules.prune(self._app, KEEP_US))
+        look = LOOK_S if self._declared else LOOK_WITHOUT_S
+        if time.monotonic() >= self._beat_at:
+            period = max(BEAT_S, look)
+            self._beat_at = time.monotonic() + 0.9 * period
+            engine.run(watchers.beat("scheduler", round(period * 1e6), app=self._app))
         if again:
             return 0.0
-        look = LOOK_S if self._declared else LOOK_WITHOUT_S
         return min([look * random.uniform(0.8, 1.0), *(self._in(stored) for stored in found)])
 
     def _in(self, stored: Stored) -> float:
