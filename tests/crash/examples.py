@@ -19,6 +19,7 @@ from dutiful.model.jobs import Ending, Failure, Lane, Lease, NewJob, NewWorker
 from dutiful.model.locks import LockAsk
 from dutiful.model.schedules import Missed, Spec, occurrence_key
 from dutiful.operations import (
+    acks,
     actions,
     alerts,
     attention,
@@ -29,6 +30,7 @@ from dutiful.operations import (
     dead,
     dead_sets,
     doubts,
+    edits,
     effects,
     enqueue,
     gate_views,
@@ -191,6 +193,7 @@ class World:
         [lane] = [Lane(one.id) for one in run(lanes.lanes(APP)) if one.queue == "given"]
         [lease] = run(claims.claim(self.me, [lane], KNOWN, 1)).leases
         run(settle.settle([self._bury(lease)], self.me))
+        run(acks.acknowledge(APP, "seen", actor="ann", note_text="known"))
         given = bulk.Wanted(ids=(lease.job_id,))
         self.given = run(bulk.begin(APP, "discard", given, actor="ann", reason="r")).id
         run(bulk.step(self.given, "w"))
@@ -265,6 +268,11 @@ Example = Callable[[World], Operation[Any]]
 
 # An operation that goes several ways has several, each with the way after its name.
 EXAMPLES: dict[str, Example] = {
+    "acks.acknowledge": lambda w: acks.acknowledge(APP, "queue:q", actor="ann", note_text="known"),
+    "acks.listed": lambda w: acks.listed(APP),
+    "acks.of": lambda w: acks.of(APP, "queue:q"),
+    "acks.take": lambda w: acks.take(APP, "queue:q", actor="ann", owner="ann"),
+    "acks.withdraw": lambda w: acks.withdraw(APP, "seen", actor="ann"),
     "actions.act": lambda w: actions.act(
         APP, "cancel", people.cancel(APP, w.keyed, actor="ann"), actions.Action("ann", id="act"), str
     ),
@@ -311,6 +319,7 @@ EXAMPLES: dict[str, Example] = {
     "claims.sequence_value": lambda w: claims.sequence_value(),
     "dead.held": lambda w: dead.held(APP, []),
     "pages.args_of": lambda w: pages.args_of([w.dead], 100),
+    "pages.dead": lambda w: pages.dead(APP, bulk.Wanted(fingerprint="f")),
     "pages.pulse": lambda w: pages.pulse(),
     "dead.page": lambda w: dead.page(APP, after=(2**62, "ffffffff-ffff-ffff-ffff-ffffffffffff")),
     "dead_sets.look": lambda w: dead_sets.look(APP, [w.dead, w.ready]),
@@ -328,6 +337,17 @@ EXAMPLES: dict[str, Example] = {
     "doubts.waive of a dead job": lambda w: doubts.waive(APP, w.dead, actor="ann", reason="enough"),
     "doubts.unwaive": lambda w: doubts.unwaive(APP, w.waived, actor="ann"),
     "doubts.prove": lambda w: doubts.prove(w.gone),
+    "edits.edit": lambda w: edits.edit(
+        APP,
+        w.dead,
+        run_no=1,
+        args=b'{"n":2}',
+        args_version=1,
+        args_hash="i",
+        before="",
+        after="",
+        actor="ann",
+    ),
     "effects.look": lambda w: effects.look(w.caller()),
     "effects.intend": lambda w: effects.intend(w.caller("new"), TERMS, None),
     "effects.intend once more": lambda w: effects.intend(w.caller(), TERMS, w.seen(), fresh=False),

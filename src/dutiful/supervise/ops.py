@@ -16,7 +16,8 @@ from ..operations.bulk import Wanted
 from ..operations.dead_sets import Choice
 from ..operations.inspect import JobView
 from ..operations.schedules import Stored
-from .bulk_ops import BulkOps, Preflight
+from .bulk_ops import Preflight
+from .dead_ops import DeadOps
 from .desk import Store, action_id
 
 __all__ = [
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 
-class Ops(BulkOps):
+class Ops(DeadOps):
     """People's verbs. ``seen`` is how the job was when it was looked at (``Seen.of(job)``, or its ``rev``).
 
     All raise NotAllowed, ReadOnly, Changed where ``seen`` does not hold any more, and ActionReused; with an

@@ -11,7 +11,9 @@ WITH found AS (
        AND (:fingerprint::text IS NULL OR d.fingerprint = :fingerprint)
        AND (:error::text IS NULL OR position(lower(:error::text) IN lower(f.kind || ': ' || f.message)) > 0)
        AND (NOT :unseen OR NOT EXISTS (SELECT 1 FROM dutiful.ack AS a
-             WHERE a.app = l.app AND a.thing = 'group:' || d.fingerprint AND a.until > :now))
+             WHERE a.app = l.app AND a.thing = 'group:' || d.fingerprint AND a.until > :now
+               AND NOT EXISTS (SELECT 1 FROM dutiful.failure_group AS g WHERE g.app = a.app AND g.fingerprint = d.fingerprint
+                    AND (g.n >= 2 * a.count_then OR (g.last_release <> a.release_then AND g.last_at > a.acked_at)))))
      ORDER BY d.died_at DESC, d.id DESC LIMIT :limit
 ), listed AS (
     INSERT INTO dutiful.bulk_item (bulk, no, job_id, run_no)
@@ -41,7 +43,9 @@ SELECT d.id::text, d.run_no, d.died_at
    AND (:fingerprint::text IS NULL OR d.fingerprint = :fingerprint)
    AND (:error::text IS NULL OR position(lower(:error::text) IN lower(f.kind || ': ' || f.message)) > 0)
    AND (NOT :unseen OR NOT EXISTS (SELECT 1 FROM dutiful.ack AS a
-         WHERE a.app = l.app AND a.thing = 'group:' || d.fingerprint AND a.until > :now))
+         WHERE a.app = l.app AND a.thing = 'group:' || d.fingerprint AND a.until > :now
+               AND NOT EXISTS (SELECT 1 FROM dutiful.failure_group AS g WHERE g.app = a.app AND g.fingerprint = d.fingerprint
+                    AND (g.n >= 2 * a.count_then OR (g.last_release <> a.release_then AND g.last_at > a.acked_at)))))
  ORDER BY d.died_at DESC, d.id DESC LIMIT :limit
 
 -- name: next_items

@@ -11,7 +11,9 @@ SELECT :bulk, row_number() OVER (ORDER BY d.died_at DESC, d.id DESC), d.id, d.ru
    AND (:fingerprint IS NULL OR d.fingerprint = :fingerprint)
    AND (:error IS NULL OR instr(lower(f.kind || ': ' || f.message), lower(:error)) > 0)
    AND (NOT :unseen OR NOT EXISTS (SELECT 1 FROM dutiful.ack AS a
-         WHERE a.app = l.app AND a.thing = 'group:' || d.fingerprint AND a.until > :now))
+         WHERE a.app = l.app AND a.thing = 'group:' || d.fingerprint AND a.until > :now
+               AND NOT EXISTS (SELECT 1 FROM dutiful.failure_group AS g WHERE g.app = a.app AND g.fingerprint = d.fingerprint
+                    AND (g.n >= 2 * a.count_then OR (g.last_release <> a.release_then AND g.last_at > a.acked_at)))))
  ORDER BY d.died_at DESC, d.id DESC LIMIT :limit;
 SELECT count(*) FROM dutiful.bulk_item AS i WHERE i.bulk = :bulk
 
@@ -33,7 +35,9 @@ SELECT d.id, d.run_no, d.died_at
    AND (:fingerprint IS NULL OR d.fingerprint = :fingerprint)
    AND (:error IS NULL OR instr(lower(f.kind || ': ' || f.message), lower(:error)) > 0)
    AND (NOT :unseen OR NOT EXISTS (SELECT 1 FROM dutiful.ack AS a
-         WHERE a.app = l.app AND a.thing = 'group:' || d.fingerprint AND a.until > :now))
+         WHERE a.app = l.app AND a.thing = 'group:' || d.fingerprint AND a.until > :now
+               AND NOT EXISTS (SELECT 1 FROM dutiful.failure_group AS g WHERE g.app = a.app AND g.fingerprint = d.fingerprint
+                    AND (g.n >= 2 * a.count_then OR (g.last_release <> a.release_then AND g.last_at > a.acked_at)))))
  ORDER BY d.died_at DESC, d.id DESC LIMIT :limit
 
 -- name: next_items
