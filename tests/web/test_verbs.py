@@ -114,7 +114,7 @@ def test_d2_paging_shows_each_row_once_while_others_die(filled: Shop, page: Page
 
     run_all(filled.app)
     tie_all(filled, ids)
-    first = json.loads(page.get("/dead.json?limit=7&task=shop.send_receipt").body)
+    first = json.loads(page.get("/dead/jobs.json?limit=7&task=shop.send_receipt").body)
     seen = [row["id"] for row in first["rows"]]
     path = first["next"]
     for turn in range(200):
@@ -123,7 +123,7 @@ def test_d2_paging_shows_each_row_once_while_others_die(filled: Shop, page: Page
         if turn < 3:
             filled.app.tasks["shop.send_receipt"].enqueue(3 * (500 + turn), "late@example.com")
             run_all(filled.app)
-        got = json.loads(page.get("/dead.json?" + urlsplit(path).query).body)
+        got = json.loads(page.get("/dead/jobs.json?" + urlsplit(path).query).body)
         seen += [row["id"] for row in got["rows"]]
         path = got["next"]
     assert len(seen) == len(set(seen))
@@ -178,8 +178,8 @@ def test_j2_the_page_says_why_it_is_not_running_as_the_command_does(filled: Shop
 
 
 def test_pages_and_their_twins_hold_the_same(filled: Shop, page: Page) -> None:
-    rows = json.loads(page.get("/dead.json").body)["rows"]
-    text = page.get("/dead").body.decode()
+    rows = json.loads(page.get("/dead/jobs.json").body)["rows"]
+    text = page.get("/dead/jobs").body.decode()
     assert rows and all(f'id="r-{row["id"]}"' in text for row in rows)
     verdict = json.loads(page.get("/verdict.json").body)
     home = page.get("/").body.decode()
@@ -189,14 +189,14 @@ def test_pages_and_their_twins_hold_the_same(filled: Shop, page: Page) -> None:
 
 def test_an_unchanged_fragment_is_not_sent_again(filled: Shop, page: Page) -> None:
     part = (("x-fragment", "1"), ("sec-fetch-site", "same-origin"))
-    first = page.get("/dead", headers=part)
+    first = page.get("/dead/jobs", headers=part)
     tag = dict(first.headers)["etag"]
     assert b"<html" not in first.body
-    assert page.get("/dead", headers=(*part, ("if-none-match", tag))).status == 304
-    job_id = json.loads(page.get("/dead.json").body)["rows"][0]["id"]
+    assert page.get("/dead/jobs", headers=(*part, ("if-none-match", tag))).status == 304
+    job_id = json.loads(page.get("/dead/jobs.json").body)["rows"][0]["id"]
     page.post(f"/jobs/{job_id}/retry", retry_form(page, job_id))
     time.sleep(1)  # a pulse is kept for so long
-    assert page.get("/dead", headers=(*part, ("if-none-match", tag))).status == 200
+    assert page.get("/dead/jobs", headers=(*part, ("if-none-match", tag))).status == 200
 
 
 def test_what_takes_too_long_is_said_to(filled: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

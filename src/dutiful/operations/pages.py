@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .bulk import LAST_ID, Wanted
+from .inspect import JobLine
 from .plan import Call, Steps, as_json, query
 
 
@@ -19,3 +21,17 @@ def args_of(ids: Sequence[str], limit: int) -> Steps[dict[str, bytes]]:
     """The arguments of these jobs, as they are stored; those longer than ``limit`` bytes are left out."""
     rows = yield Call("args_of_jobs", {"ids": as_json(list(ids)), "limit": limit}, alone=True)
     return {row[0]: bytes(row[1]) for row in rows}
+
+
+@query
+def dead(
+    app: str, wanted: Wanted, *, after: tuple[int, str] | None = None, limit: int = 50
+) -> Steps[list[JobLine]]:
+    """Dead jobs that a bulk operation with this filter would mean, the latest death first."""
+    [(now, *_)] = yield Call("now")
+    at, last = after if after is not None else (int(now) - wanted.older_us, LAST_ID)
+    params = {"app": app, "after": at, "after_id": last, "limit": limit, **wanted.params}
+    found = [row[0] for row in (yield Call("page_for_bulk", params))]
+    if not found:
+        return []
+    return [JobLine(*row) for row in (yield Call("dead_by_ids", {"ids": as_json(found)}))]

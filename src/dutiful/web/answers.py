@@ -24,7 +24,7 @@ from .asking import Ask
 from .guard import Refused
 from .routes import SCREENS, Screen
 from .site import Site
-from .verbs import LABELS
+from .verbs import LABELS, VERBS
 
 logger = logging.getLogger("dutiful.web")
 
@@ -188,6 +188,7 @@ def context_of(ask: Ask, screen: Screen | None, mark: str) -> dict[str, Any]:
         "asset": lambda name: f"{ask.root}/{assets.address(name)}",
         "may": ask.may,
         "labels": LABELS,
+        "verbs_known": {"ack": any(one.name == "ack" for one in VERBS)},
         "said": what_was_said(ask),
         "verdict": found,
         "icon": ICONS[found.state] if found is not None else ICONS["unknown"],

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+FORM_CHARS_MAX = 200_000
 TEXT_CHARS_MAX = 400
 """Longer values of a filter are cut: nobody types them."""
 
@@ -33,6 +34,8 @@ class Ask:
     form: Mapping[str, Sequence[str]] = field(default_factory=dict)
     token: str = ""
     theme: str = ""
+    lands: str = ""
+    """Where a verb wants its person to go, if not back."""
     polls: bool = False
     """There is no stream of hints here (WSGI): the page asks by itself."""
 
@@ -51,7 +54,7 @@ class Ask:
 
     def said(self, name: str) -> str:
         """A field of the form."""
-        return _first(self.form, name) or ""
+        return _first(self.form, name, FORM_CHARS_MAX) or ""
 
     def number(self, name: str, default: int, low: int, high: int) -> int:
         """A number of the address, within bounds; what is none is the default."""
@@ -73,6 +76,6 @@ class Ask:
         return self.link(self.path, **(now | changes))
 
 
-def _first(given: Mapping[str, Sequence[str]], name: str) -> str | None:
+def _first(given: Mapping[str, Sequence[str]], name: str, chars: int = TEXT_CHARS_MAX) -> str | None:
     values = given.get(name)
-    return values[0][:TEXT_CHARS_MAX].replace("\0", "") if values and values[0] else None
+    return values[0][:chars].replace("\0", "") if values and values[0] else None

@@ -13,13 +13,31 @@ def of_death(at_us: int, job_id: str) -> str:
     return base64.urlsafe_b64encode(f"{at_us}.{job_id}".encode()).decode().rstrip("=")
 
 
+def of_group(at_us: int, fingerprint: str) -> str:
+    """The cursor behind a group whose last death was at that instant."""
+    return of_death(at_us, fingerprint)
+
+
+def to_group(text: str | None) -> tuple[int, str] | None:
+    """What :func:`of_group` made; None for anything else."""
+    return _read(text)
+
+
 def to_death(text: str | None) -> tuple[int, str] | None:
     """What :func:`of_death` made; None for anything else: then the list begins at its start."""
+    found = _read(text)
+    try:
+        return (found[0], parse_id(found[1])) if found is not None else None
+    except ValueError:
+        return None
+
+
+def _read(text: str | None) -> tuple[int, str] | None:
     if not text:
         return None
     try:
-        found = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii")
-        at, _, job_id = found.partition(".")
-        return (int(at), parse_id(job_id)) if abs(int(at)) < 1 << 62 else None
+        found = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+        at, _, key = found.partition(".")
+        return (int(at), key) if abs(int(at)) < 1 << 62 and "\0" not in key else None
     except (ValueError, binascii.Error, UnicodeDecodeError):
         return None

@@ -14,16 +14,18 @@ from starlette.routing import Route
 from ..model import errors
 from ..model.ids import parse_id
 from ..operations import inspect
+from ..supervise import prometheus
 from ..supervise.verdict import document as verdict_document
 from . import answers, assets, guard, rendering
 from .answers import FRAGMENT, admit, ask_of, demand, offload, plain, refusal, told, trouble
 from .asking import Ask
+from .dialogs import Dialog, Verb
 from .entrance import COOKIE, SESSION_S, OneTimeToken, PasswordFile, Visit
 from .guard import Refused
 from .live import Kept, Ticker
 from .routes import SCREENS, Screen
 from .site import Site
-from .verbs import VERBS, Dialog, Verb
+from .verbs import VERBS
 
 logger = logging.getLogger("dutiful.web")
 
@@ -35,7 +37,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 def build(site: Site, entrance: Entrance = None) -> Starlette:
     """The app. ``entrance`` adds signing in and out, for where the page stands alone."""
-    routes = []
+    routes: list[Route] = []
     ticker = Ticker(site)
     kept = Kept(ticker)
     for screen in SCREENS:
@@ -50,6 +52,7 @@ def build(site: Site, entrance: Entrance = None) -> Starlette:
         routes.append(Route(verb.path, _dialog(site, verb), name=f"{verb.name}.ask", methods=["GET", "HEAD"]))
         routes.append(Route(verb.path, _act(site, verb), name=verb.name, methods=["POST"]))
     routes.append(Route("/jobs/{id}/args", _download(site), name="args", methods=["GET", "HEAD"]))
+    routes.append(Route("/metrics", _metrics(site), name="metrics", methods=["GET", "HEAD"]))
     routes.append(Route("/verdict.json", _verdict(site), name="verdict", methods=["GET", "HEAD"]))
     routes.append(Route("/find", _find(site), name="find", methods=["GET", "HEAD"]))
     routes.append(Route("/pulse", _pulse(site, ticker), name="pulse", methods=["GET", "HEAD"]))
@@ -143,11 +146,9 @@ def _ask_first(request: Request, ask: Ask, dialog: Dialog, status: int = 200) ->
 
 
 def _act(site: Site, verb: Verb) -> Endpoint:
-    from ..supervise.ops import Ops
-
     def answer(request: Request, ask: Ask) -> Response:
-        said = verb.act(ask, Ops(site, ask.operator, readonly=site.readonly))
-        address = safe_back(ask, ask.said("back"))
+        said = verb.act(ask)
+        address = ask.lands or safe_back(ask, ask.said("back"))
         sign = "&" if "?" in address else "?"
         return RedirectResponse(f"{address}{sign}{told(site, said)}", 303, guard.security_headers("none"))
 
@@ -201,6 +202,17 @@ def _verdict(site: Site) -> Endpoint:
     def answer(request: Request, ask: Ask) -> Response:
         fields = {"schema": "dutiful/verdict/1", **verdict_document(site.verdict())}
         return plain(msgspec.json.encode(fields), "application/json")
+
+    return _guarded(site, "view", True, answer)
+
+
+def _metrics(site: Site) -> Endpoint:
+    """The verdict for Prometheus."""
+
+    def answer(request: Request, ask: Ask) -> Response:
+        made = plain(prometheus.text(site.verdict()).encode(), "text/plain")
+        made.headers["content-type"] = prometheus.CONTENT_TYPE
+        return made
 
     return _guarded(site, "view", True, answer)
 

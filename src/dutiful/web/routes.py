@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .asking import Ask
-from .screens import home, job, jobs, machinery, proof
+from .screens import home, job, jobs, machinery, proof, record
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,12 @@ class Screen:
 
 SCREENS: tuple[Screen, ...] = (
     Screen("home", "/", "Home", home.home, group="Watch", key="h"),
-    Screen("dead", "/dead", "Dead", jobs.dead_jobs, group="Jobs", key="d", narrow=True),
+    Screen("attention", "/attention", "Attention", record.attention_list, group="Watch", key="a"),
+    Screen("dead", "/dead", "Dead", jobs.dead, group="Jobs", key="d", narrow=True),
+    Screen("dead_jobs", "/dead/jobs", "Dead jobs", jobs.dead_jobs, template="dead", narrow=True),
     Screen("jobs", "/jobs", "All jobs", jobs.all_jobs, group="Jobs", key="j", narrow=True),
+    Screen("bulk", "/bulk", "Bulk work", record.bulk_list, group="Jobs", key="b"),
+    Screen("one_bulk", "/bulk/{id}", "Bulk work", record.one_bulk, template="bulk"),
     Screen("job", "/jobs/{id}", "Job", job.job, narrow=True),
     Screen("queues", "/queues", "Queues", machinery.queues, group="Machinery", key="q", narrow=True),
     Screen("queue", "/queues/{name}", "Queue", machinery.queue, template="queues", narrow=True),
@@ -38,5 +42,6 @@ SCREENS: tuple[Screen, ...] = (
     Screen("one_schedule", "/schedule/{name}", "Schedule", machinery.one_schedule, template="schedule"),
     Screen("workers", "/workers", "Workers", machinery.workers, group="Machinery", key="w"),
     Screen("limits", "/locks", "Locks & limits", machinery.limits, group="Machinery", key="l"),
+    Screen("audit", "/audit", "Audit", record.audit_list, group="Record", key="u"),
     Screen("effects", "/doubts", "Effects & doubts", proof.doubt_list, group="Proof", key="e"),
 )

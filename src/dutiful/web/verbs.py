@@ -8,67 +8,18 @@ so that one that moved on since is left alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from ..model.durations import microseconds
 from ..model.operators import NEEDS
 from ..model.ops_errors import NotAllowed, ReasonNeeded
 from ..operations.actions import Seen
 from ..operations.inspect import JobView
-from ..supervise.ops import Ops, action_id
+from ..supervise.ops import Ops
 from .asking import Ask
+from .bulk_verbs import BULK_VERBS
+from .dialogs import REASON, REASON_NEEDED, Dialog, Field, Verb
 from .screens import job as job_screen
-
-PRODUCTION_TYPED_FROM = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field of a dialog. ``kind``: "text", "choice" (with ``options``) or "check"."""
-
-    name: str
-    label: str
-    kind: str = "text"
-    needed: bool = False
-    value: str = ""
-    hint: str = ""
-    options: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Dialog:
-    """What is asked before something is done. ``words`` say what will happen, and what will not."""
-
-    title: str
-    words: tuple[str, ...]
-    button: str
-    action: str
-    back: str
-    fields: tuple[Field, ...] = ()
-    careful: bool = False
-    seen: str = ""
-    action_id: str = field(default_factory=action_id)
-    now_us: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """``name`` is that of the permission table; ``path`` names what it is done to."""
-
-    name: str
-    path: str
-    dialog: Callable[[Ask], Dialog]
-    act: Callable[[Ask, Ops], str]
-
-    @property
-    def needs(self) -> str:
-        """The permission."""
-        return NEEDS[self.name]
-
-
-REASON = Field("reason", "Reason", hint="for the audit")
-REASON_NEEDED = Field("reason", "Reason", needed=True, hint="for the audit")
-
+from .thing_verbs import THING_VERBS
 
 # ── one job ─────────────────────────────────────────────────────────────────────────────────
 
@@ -135,8 +86,13 @@ _JOB: dict[str, tuple[str, str, tuple[str, ...], str, tuple[Field, ...], bool]] 
 }
 
 
-LABELS: dict[str, str] = {name: parts[0] for name, parts in _JOB.items()}
+LABELS: dict[str, str] = {name: parts[0] for name, parts in _JOB.items()} | {"edit": "Edit & retry"}
 """What a job's buttons say."""
+
+
+def ops_of(ask: Ask) -> Ops:
+    """The verbs of whoever asks."""
+    return Ops(ask.site, ask.operator, readonly=ask.site.readonly)
 
 
 def _job_dialog(verb: str) -> Callable[[Ask], Dialog]:
@@ -166,8 +122,9 @@ def _more(verb: str, found: JobView) -> Sequence[str]:
     return ()
 
 
-def _job_act(verb: str) -> Callable[[Ask, Ops], str]:
-    def act(ask: Ask, ops: Ops) -> str:
+def _job_act(verb: str) -> Callable[[Ask], str]:
+    def act(ask: Ask) -> str:
+        ops = ops_of(ask)
         job_id = job_screen.find(ask).id
         given = {"reason": ask.said("reason"), "action_id": ask.said("action_id")}
         seen = _seen(ask)
@@ -220,42 +177,60 @@ def _simple(
     return dialog
 
 
-def _pause_queue(ask: Ask, ops: Ops) -> str:
-    return ops.pause_queue(
-        ask.names["name"], reason=ask.said("reason"), span_us=_span(ask), action_id=ask.said("action_id")
-    ).said
+def _pause_queue(ask: Ask) -> str:
+    return (
+        ops_of(ask)
+        .pause_queue(
+            ask.names["name"], reason=ask.said("reason"), span_us=_span(ask), action_id=ask.said("action_id")
+        )
+        .said
+    )
 
 
-def _resume_queue(ask: Ask, ops: Ops) -> str:
-    return ops.resume_queue(
-        ask.names["name"], reason=ask.said("reason"), action_id=ask.said("action_id")
-    ).said
+def _resume_queue(ask: Ask) -> str:
+    return (
+        ops_of(ask)
+        .resume_queue(ask.names["name"], reason=ask.said("reason"), action_id=ask.said("action_id"))
+        .said
+    )
 
 
-def _pause_schedule(ask: Ask, ops: Ops) -> str:
-    return ops.pause_schedule(
-        ask.names["name"], reason=ask.said("reason"), for_us=_span(ask), action_id=ask.said("action_id")
-    ).said
+def _pause_schedule(ask: Ask) -> str:
+    return (
+        ops_of(ask)
+        .pause_schedule(
+            ask.names["name"], reason=ask.said("reason"), for_us=_span(ask), action_id=ask.said("action_id")
+        )
+        .said
+    )
 
 
-def _resume_schedule(ask: Ask, ops: Ops) -> str:
-    return ops.resume_schedule(
-        ask.names["name"], reason=ask.said("reason"), action_id=ask.said("action_id")
-    ).said
+def _resume_schedule(ask: Ask) -> str:
+    return (
+        ops_of(ask)
+        .resume_schedule(ask.names["name"], reason=ask.said("reason"), action_id=ask.said("action_id"))
+        .said
+    )
 
 
-def _break_lock(ask: Ask, ops: Ops) -> str:
+def _break_lock(ask: Ask) -> str:
     grant = ask.said("grant_no") or (ask.text("grant_no") or "")
-    return ops.break_lock(
-        ask.names["name"],
-        reason=ask.said("reason"),
-        grant_no=int(grant) if grant.isdecimal() else None,
-        action_id=ask.said("action_id"),
-    ).said
+    return (
+        ops_of(ask)
+        .break_lock(
+            ask.names["name"],
+            reason=ask.said("reason"),
+            grant_no=int(grant) if grant.isdecimal() else None,
+            action_id=ask.said("action_id"),
+        )
+        .said
+    )
 
 
 VERBS: tuple[Verb, ...] = (
-    *(Verb(one, f"/jobs/{{id}}/{one}", _job_dialog(one), _job_act(one)) for one in _JOB),
+    *BULK_VERBS,
+    *THING_VERBS,
+    *(Verb(one, f"/jobs/{{id}}/{one}", _job_dialog(one), _job_act(one), NEEDS[one]) for one in _JOB),
     Verb(
         "pause_queue",
         "/queues/{name}/pause",
@@ -271,6 +246,7 @@ VERBS: tuple[Verb, ...] = (
             (REASON_NEEDED, UNTIL),
         ),
         _pause_queue,
+        NEEDS["pause_queue"],
     ),
     Verb(
         "resume_queue",
@@ -284,6 +260,7 @@ VERBS: tuple[Verb, ...] = (
             (REASON,),
         ),
         _resume_queue,
+        NEEDS["resume_queue"],
     ),
     Verb(
         "pause_schedule",
@@ -297,6 +274,7 @@ VERBS: tuple[Verb, ...] = (
             (REASON_NEEDED, UNTIL),
         ),
         _pause_schedule,
+        NEEDS["pause_schedule"],
     ),
     Verb(
         "resume_schedule",
@@ -310,6 +288,7 @@ VERBS: tuple[Verb, ...] = (
             (REASON,),
         ),
         _resume_schedule,
+        NEEDS["resume_schedule"],
     ),
     Verb(
         "break_lock",
@@ -326,6 +305,7 @@ VERBS: tuple[Verb, ...] = (
             (REASON_NEEDED,),
         ),
         _break_lock,
+        NEEDS["break_lock"],
     ),
 )
 """All that can be done here; nothing else is a POST, but signing in and out."""

@@ -27,6 +27,7 @@ Say = Callable[[str | None], str]
 
 VERBS_OF_PEOPLE: Mapping[str, str] = {
     "retry": "retry",
+    "edit": "edit",
     "discard": "waive",
     "undo": "unwaive",
     "cancel": "cancel",
@@ -211,7 +212,13 @@ def job(ask: Ask) -> JobPage:
 
 def _verbs(ask: Ask, found: JobView) -> tuple[str, ...]:
     """From the one table of transitions, and this person's permissions."""
-    named = [one for one, verb in VERBS_OF_PEOPLE.items() if VERBS[verb].allows(found.state, found.outcome)]
+    named = [
+        one
+        for one, verb in VERBS_OF_PEOPLE.items()
+        if (found.state == "dead" if one == "edit" else VERBS[verb].allows(found.state, found.outcome))
+    ]
+    if ask.site.app is None or found.task not in ask.site.tasks:
+        named = [one for one in named if one != "edit"]  # nobody here could check the arguments
     if found.state == "running" and found.cancel_at_us is None:
         named.append("cancel")
     # Of a body one says that it was done, of an effect that it was applied.

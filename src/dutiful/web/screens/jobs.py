@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...operations import health, inspect
+from ...operations import health, inspect, pages
 from ..asking import Ask
 from ..cursors import of_death, to_death
+from .groups import GroupList, GroupRow, find, group_list, wanted
 from .rows import JobRow, rows_of
 
 PAGE = 50
@@ -26,6 +27,8 @@ class JobList:
     deep: bool
     """Whether this is a later page: then an empty one is no empty list."""
     now_us: int
+    group: GroupRow | None = None
+    """The cause of death that the filter names."""
 
 
 def all_jobs(ask: Ask) -> JobList:
@@ -54,24 +57,43 @@ def dead_jobs(ask: Ask) -> JobList:
     """Dead jobs, the latest death first."""
     limit = ask.number("limit", PAGE, 1, PAGE_MAX)
     after = to_death(ask.text("after"))
-    found = ask.run(
-        inspect.dead(
-            ask.site.name, task=ask.text("task"), queue=ask.text("queue"), after=after, limit=limit + 1
+    meant = wanted(ask)
+    group = find(ask, meant.fingerprint) if meant.fingerprint else None
+    if meant.error or meant.fingerprint or meant.unseen:
+        found = ask.run(pages.dead(ask.site.name, meant, after=after, limit=limit + 1))
+    else:
+        found = ask.run(
+            inspect.dead(ask.site.name, task=meant.task, queue=meant.queue, after=after, limit=limit + 1)
         )
-    )
     shown = found[:limit]
     last = shown[-1] if shown else None
     more = None
     if last is not None and len(found) > limit:
         more = ask.here(after=of_death(last.ended_at_us or 0, last.id))
-    return _list(ask, shown, _filters(ask, "task", "queue"), more, after is not None)
+    return _list(
+        ask, shown, _filters(ask, "task", "queue", "error", "fp", "unseen"), more, after is not None, group
+    )
+
+
+def dead(ask: Ask) -> JobList | GroupList:
+    """Causes of death; or, with a filter that groups do not have, the jobs."""
+    if any(ask.text(name) for name in ("fp", "queue", "error")) or ask.operator.scoped:
+        return dead_jobs(ask)
+    return group_list(ask)
 
 
 def _list(
-    ask: Ask, found: list[inspect.JobLine], filters: dict[str, str], more: str | None, deep: bool
+    ask: Ask,
+    found: list[inspect.JobLine],
+    filters: dict[str, str],
+    more: str | None,
+    deep: bool,
+    group: GroupRow | None = None,
 ) -> JobList:
     now = found[0].now_us if found else ask.run(health.now())
-    return JobList(rows_of(ask, found), filters, STATES, more, ask.link(ask.path, **filters), deep, now)
+    return JobList(
+        rows_of(ask, found), filters, STATES, more, ask.link(ask.path, **filters), deep, now, group
+    )
 
 
 def _filters(ask: Ask, *names: str) -> dict[str, str]:
