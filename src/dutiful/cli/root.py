@@ -32,6 +32,7 @@ COMMANDS = {
     "web": ("web", "The web page by itself."),
     "migrate": ("migrate", "Bring the tables to this version."),
     "verdict": ("verdict", "Is anything lost, doubled, late or unseen?"),
+    "top": ("top", "The verdict, queues, what runs and what needs a person, live."),
     "alert": ("alert", "Alerts: list, test (the channels)."),
     "verify": ("verify", "Check the invariants on the live database."),
     "doctor": ("doctor", "Check the store, its settings, and the workers."),
