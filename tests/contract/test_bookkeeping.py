@@ -20,8 +20,8 @@ def test_a_turn_folds_counts_and_says_so(store_world: World, caplog: pytest.LogC
     kept = world.run(books.books(APP))
     assert kept is not None and kept.accepted == kept.states["ready"] == 3 and kept.difference == 0
     assert world.table("delta") == []
-    [watch] = world.run(watchers.watchers(APP))
-    assert watch.name == "bookkeeper" and watch.period_us >= 10 * SECOND and not watch.silent
+    watch, sampler = world.run(watchers.watchers(APP))
+    assert sampler.name == "sampler" and watch.name == "bookkeeper" and watch.period_us >= 10 * SECOND and not watch.silent
 
     world.enqueue()
     keeper.turn()  # somebody has just done it

@@ -67,6 +67,7 @@ APP = "shop"
 KNOWN = {"t": 1}
 FOUND = verify.Finding("lane", "1 job", [{"id": "x"}], 1)
 RATE = Gate("rate", "host", 0, per_us=10**9, burst=2)
+RATE_OF_NOW = Gate("rate", "not waited for", 0, per_us=1, burst=1)
 TERMS = Terms.of("open", remembered="1d")
 
 
@@ -383,6 +384,15 @@ EXAMPLES: dict[str, Example] = {
     "gates.jams": lambda w: gates.jams(),
     "gates.mend": lambda w: gates.mend(w.engine.run(gates.jams())),
     "gates.busy_rates": lambda w: gates.busy_rates(),
+    "gates.take": lambda w: gates.take(
+        APP, w.leases[0].job_id, w.leases[0].token, [Gate("lock", "not waited for", 1), RATE_OF_NOW]
+    ),
+    "gates.take, busy": lambda w: gates.take(
+        APP,
+        w.leases[0].job_id,
+        w.leases[0].token,
+        [Gate("lock", "not waited for", 1), Gate("lock", "wide", 2)],
+    ),
     "gates.grant": lambda w: gates.grant(w.engine.run(gates.busy_rates())[0]),
     "glance.glance": lambda w: glance.glance(APP),
     "health.apps": lambda w: health.apps(),

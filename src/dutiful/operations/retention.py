@@ -34,6 +34,7 @@ def prune(keep_us: int) -> Steps[None]:
     yield Call("remember_long", {"keep": keep_us})
     yield Call("prune_history", {"keep": keep_us})
     yield Call("prune_failures", {"keep": keep_us, "limit": PIECE})
+    yield Call("prune_events", {"keep": keep_us, "limit": PIECE})
     yield Call("forget_workers", {"keep": WORKER_KEEP_US})
 
 

@@ -11,16 +11,17 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..app import events
 from ..app.events import emit
 from ..engines.contract import Engine
 from ..model.errors import DutifulError
-from ..operations import books, groups, watchers, workers
+from ..operations import books, groups, metrics, registry, watchers, workers
 
 if TYPE_CHECKING:
+    from ..app.task import Task
     from .worker import Worker
 
 logger = logging.getLogger("dutiful.worker")
@@ -30,15 +31,26 @@ COUNT_SHARE = 50
 """A count is followed by so many times its duration without one."""
 PIECES_MAX = 100
 """So many pieces are folded in one turn; what is left follows in the next."""
+ROLL_S = 60.0
 FORGET_S = 3600.0
 
 
 class Bookkeeping:
     """Keeps the records of all apps of a store, in turn with the other workers."""
 
-    def __init__(self, engine: Engine, app: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        app: str,
+        clock: Callable[[], float] = time.monotonic,
+        release: str = "",
+        tasks: Sequence[registry.Declared] = (),
+    ) -> None:
         self._engine = engine
         self._app = app
+        self._release = release
+        self._tasks = tasks
+        self._forget_at = 0.0
         self._clock = clock
         self._count_s = FOLD_S
         self._stop = threading.Event()
@@ -47,7 +59,9 @@ class Bookkeeping:
     @classmethod
     def of(cls, worker: Worker) -> Bookkeeping:
         """A worker's."""
-        return cls(worker.engine, worker.app.name)
+        app = worker.app
+        tasks = [declared_of(task) for task in app.tasks.values()]
+        return cls(worker.engine, app.name, release=app.release, tasks=tasks)
 
     def start(self) -> None:
         """Begin."""
@@ -82,8 +96,27 @@ class Bookkeeping:
                     break
         if not self._stop.is_set() and engine.run(workers.turn("books", round(0.9 * self._count_s * 1e6))):
             self.count()
-        if engine.run(workers.turn("forget_groups", round(FORGET_S * 1e6))):
-            engine.run(groups.forget())
+        if not self._stop.is_set() and engine.run(workers.turn("roll", round(0.9 * ROLL_S * 1e6))):
+            self.roll()
+        if time.monotonic() >= self._forget_at:
+            self._forget_at = time.monotonic() + FORGET_S
+            self._register()
+            if engine.run(workers.turn("forget_records", round(0.9 * FORGET_S * 1e6))):
+                engine.run(groups.forget())
+                engine.run(metrics.forget())
+
+    def roll(self) -> None:
+        """Sample what is due, roll up the minutes that are over, and say that somebody watches."""
+        self._engine.run(metrics.sample())
+        for _ in range(PIECES_MAX):
+            if not self._engine.run(metrics.roll()) or self._stop.is_set():
+                break
+        self._engine.run(watchers.beat("sampler", round(ROLL_S * 1e6)))
+
+    def _register(self) -> None:
+        """Say what this release knows of its tasks; again once an hour, so that it is seen to be in use."""
+        if self._tasks:
+            self._engine.run(registry.register(self._app, self._release, self._tasks))
 
     def count(self) -> None:
         """Count the books of all apps, keep what they say, and say that somebody watches."""
@@ -101,3 +134,26 @@ class Bookkeeping:
                     app=app,
                     tasks={one.task: one.n for one in lacking[:3]},
                 )
+
+
+def declared_of(task: Task[..., Any]) -> registry.Declared:
+    """A task's declaration, as the registry keeps it."""
+    policy = task.policy
+    facts = {
+        "once": None if task.once is None else task.once.text,
+        "retry": policy.retry.times,
+        "timeout_us": policy.timeout_us,
+        "crashes": policy.crashes,
+        "late": None if policy.late is None else str(policy.late),
+        "isolation": policy.isolation,
+        "database": policy.database,
+        "lookup": task.lookup is not None,
+        "gates": task.gates is not None,
+        "group": policy.group,
+        "batch": policy.batch,
+        "aliases": policy.aliases,
+        "tags": policy.tags,
+    }
+    return registry.Declared(
+        task.name, policy.version, policy.queue, policy.priority, policy.owner, policy.delivery, facts
+    )

@@ -507,6 +507,7 @@ CREATE INDEX occurrence_waiting ON dutiful.occurrence (app, schedule)
 -- through, and never updated for a job: "low", below which no place is taken, moves once in a while. A lock and
 -- a share let "slots" through at once, an order one, a rate none: its starts are granted by a chore, from a bucket
 -- that holds at most "burst" and was at "level" at the instant "level_at". "passes": a dead job blocks no order.
+-- "excused": places up to that one may have been taken when there were more slots.
 CREATE TABLE dutiful.gate (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     app      text NOT NULL,
@@ -514,6 +515,7 @@ CREATE TABLE dutiful.gate (
     key      text NOT NULL,
     slots    integer NOT NULL,
     low      bigint NOT NULL DEFAULT 0,
+    excused  bigint NOT NULL DEFAULT 0,
     passes   boolean NOT NULL DEFAULT false,
     per      bigint,
     burst    integer,
@@ -1037,6 +1039,10 @@ CREATE TABLE dutiful.rollup (
 );
 
 CREATE INDEX rollup_at ON dutiful.rollup (grain, at);
+
+-- Endings by when they ended: of an append-only table the places are enough, which cost next to nothing.
+CREATE INDEX history_finished ON dutiful.history USING brin (finished_at)
+    WITH (pages_per_range = 32, autosummarize = on);
 
 -- How much was due in a queue, and for how long the oldest, once a minute.
 CREATE TABLE dutiful.sample (

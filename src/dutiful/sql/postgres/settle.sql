@@ -27,7 +27,8 @@ RETURNING last_token::text
 
 -- name: return_jobs
 -- Ends runs that will be tried again: fail, snooze, release. "back" is the attempt given back,
--- "suspect" what is known of the job afterwards (null: as before). A failure keeps when it was due first. Never a started at_most_once body.
+-- "suspect" what is known of the job afterwards (null: as before). A failure keeps when it was due first. Never a started at_most_once body. What leaves no
+-- failure leaves an event.
 WITH moved AS (
     UPDATE dutiful.job AS j
        SET state = 'ready', last_token = j.token, token = NULL, worker = NULL,
@@ -40,11 +41,16 @@ WITH moved AS (
       FROM jsonb_to_recordset(:rows::jsonb) AS e(id uuid, token uuid, delay bigint, back integer,
            suspect boolean, kind text, message text, traceback text), (SELECT :now AS now) AS t
      WHERE j.id = e.id AND j.token = e.token AND j.started_at IS NULL
-    RETURNING j.id, j.last_token, j.run_no, j.attempt, e.kind, e.message, e.traceback, t.now
+    RETURNING j.id, j.last_token, j.run_no, j.attempt, e.kind, e.message, e.traceback, e.delay, t.now
 ), noted AS (
     INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message, traceback)
     SELECT m.id, m.run_no, m.attempt, m.now, :worker, m.kind, m.message, m.traceback
       FROM moved AS m WHERE m.kind IS NOT NULL
+), traced AS (
+    INSERT INTO dutiful.event (job_id, run_no, at, worker, what, delay)
+    SELECT m.id, m.run_no, m.now, :worker, CASE WHEN m.delay IS NULL THEN 'released' ELSE 'snoozed' END, m.delay
+      FROM moved AS m WHERE m.kind IS NULL
+    ON CONFLICT (job_id, run_no) DO NOTHING
 )
 SELECT m.last_token::text FROM moved AS m
 

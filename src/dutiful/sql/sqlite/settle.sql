@@ -26,7 +26,8 @@ RETURNING coalesce(token, last_token)
 
 -- name: return_jobs
 -- Ends runs that will be tried again: fail, snooze, release. "back" is the attempt given back,
--- "suspect" what is known of the job afterwards (null: as before). A failure keeps when it was due first. Never a started at_most_once body.
+-- "suspect" what is known of the job afterwards (null: as before). A failure keeps when it was due first. Never a started at_most_once body. What leaves no
+-- failure leaves an event.
 UPDATE dutiful.ready_seq SET last_value = last_value + json_array_length(:rows);
 INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message, traceback)
 SELECT j.id, j.run_no, j.attempt - json_extract(e.value, '$.back'), :now, :worker,
@@ -36,6 +37,14 @@ SELECT j.id, j.run_no, j.attempt - json_extract(e.value, '$.back'), :now, :worke
  CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
  WHERE j.token = json_extract(e.value, '$.token') AND json_extract(e.value, '$.kind') IS NOT NULL
    AND j.started_at IS NULL;
+INSERT INTO dutiful.event (job_id, run_no, at, worker, what, delay)
+SELECT j.id, j.run_no, :now, :worker, CASE WHEN json_extract(e.value, '$.delay') IS NULL THEN 'released' ELSE 'snoozed' END,
+       json_extract(e.value, '$.delay')
+  FROM json_each(:rows) AS e
+ CROSS JOIN dutiful.job AS j ON j.id = json_extract(e.value, '$.id')
+ WHERE j.token = json_extract(e.value, '$.token') AND json_extract(e.value, '$.kind') IS NULL
+   AND j.started_at IS NULL
+ON CONFLICT (job_id, run_no) DO NOTHING;
 UPDATE dutiful.job AS j
    SET state = 'ready', last_token = j.token, token = NULL, worker = NULL,
        attempt = j.attempt - e.back, suspect = coalesce(e.suspect, j.suspect),

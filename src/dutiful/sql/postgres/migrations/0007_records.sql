@@ -137,6 +137,10 @@ CREATE TABLE dutiful.rollup (
 
 CREATE INDEX rollup_at ON dutiful.rollup (grain, at);
 
+-- Endings by when they ended: of an append-only table the places are enough, which cost next to nothing.
+CREATE INDEX history_finished ON dutiful.history USING brin (finished_at)
+    WITH (pages_per_range = 32, autosummarize = on);
+
 -- How much was due in a queue, and for how long the oldest, once a minute.
 CREATE TABLE dutiful.sample (
     app    text NOT NULL,
