@@ -371,7 +371,10 @@ def test_the_shape_of_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     [
         [], ["job"], ["job", "list"], ["job", "show"], ["job", "why"], ["job", "cancel"], ["job", "retry"],
         ["job", "unwaive"], ["dead"], ["dead", "list"], ["dead", "show"], ["dead", "retry"],
-        ["dead", "waive"], ["doubt"], ["doubt", "list"], ["doubt", "show"], ["doubt", "confirm"],
+        ["dead", "waive"], ["dead", "groups"], ["dead", "ack"], ["dead", "edit"], ["dead", "discard"],
+        ["dead", "undo"], ["bulk"], ["bulk", "list"], ["bulk", "show"], ["bulk", "watch"], ["bulk", "pause"],
+        ["bulk", "resume"], ["bulk", "abort"], ["audit"], ["audit", "list"], ["audit", "verify"],
+        ["doubt"], ["doubt", "list"], ["doubt", "show"], ["doubt", "confirm"],
         ["doubt", "resume"],
         ["doubt", "refute"], ["doubt", "waive"], ["queue"], ["queue", "list"],
         ["enqueue"], ["migrate"], ["verify"], ["doctor"], ["explain"], ["worker"], ["demo"],

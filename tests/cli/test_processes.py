@@ -189,7 +189,7 @@ def test_ctrl_c_at_a_question_is_no(small_shop: Shop) -> None:
 # ── Ctrl-C ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_ctrl_c_stops_between_two_jobs_and_says_how_many_were_done(shop: Shop) -> None:
+def test_ctrl_c_detaches_and_says_how_many_were_done(shop: Shop) -> None:
     """Whatever the moment: what is said is what happened."""
     count = 1500
     many(shop, count)
@@ -204,7 +204,7 @@ def test_ctrl_c_stops_between_two_jobs_and_says_how_many_were_done(shop: Shop) -
         )
         write(engine, "DELETE FROM dutiful.job")
     child = subprocess.Popen(
-        shop.command("dead", "retry", "--all", "--yes", "--reason", "mended"),
+        shop.command("dead", "retry", "--all", "--yes", "--reason", "mended", "--pace", "100/s"),
         cwd=shop.folder,
         env=shop.environ(),
         stdout=subprocess.PIPE,
@@ -221,13 +221,17 @@ def test_ctrl_c_stops_between_two_jobs_and_says_how_many_were_done(shop: Shop) -
         child.kill()
     assert child.returncode == 130, err
     assert "Traceback" not in err
-    told = re.fullmatch(r"Stopped: ([\d,]+) of 1,500 dead jobs retried, ([\d,]+) left as they were\.\n", out)
+    told = re.fullmatch(r"Detached: ([\d,]+) of 1,500 dead jobs retried, ([\d,]+) left\.\n", out)
     assert told is not None, out
     done, left = (int(number.replace(",", "")) for number in told.groups())
     assert done + left == count and done > 0
     found = shop("queue", "list", "--json").document["queues"]
     assert sum(queue["due"] for queue in found) == done
     assert sum(queue["dead"] for queue in found) == left
+    [operation] = shop("bulk", "list", "--json").document["bulks"]
+    assert f"dutiful bulk watch {operation['id']}" in err and operation["state"] == "running"
+    aborted = shop("bulk", "abort", operation["id"], "--json").document["bulk"]
+    assert (aborted["state"], aborted["done"], aborted["left"]) == ("aborted", done, left)
 
 
 # ── how long it takes ───────────────────────────────────────────────────────────────────────

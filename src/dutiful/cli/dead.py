@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import Any
 
 import click
 
-from ..model.durations import microseconds
 from ..model.ids import parse_id
 from ..model.spans import ago
 from ..operations import inspect
+from ..operations.bulk_values import Wanted
 from ..operations.dead import Cursor
+from ..operations.dead_sets import Choice
 from ..operations.inspect import JobLine
 from . import selection
-from .dead_bulk import RETRY, WAIVE, Bulk, Verb, act_on_these, act_where
+from .dead_bulk import Work, act_on_these, act_where
 from .documents import of_line
 from .job import JobId
 from .job_page import show_job
 from .lazy import SharedGroup
 from .reach import Reach, reach
-from .selection import SEARCHED_MAX, Filter
+from .retrying import choice_option
+from .selection import SEARCHED_MAX, Pace, filters, instant_us, wanted_of, which, whole
 from .session import Session, pass_session
 from .tables import Column
 
@@ -39,13 +42,6 @@ COLUMNS = [
     Column("ARGS", least=12, spare=1),
 ]
 
-_task = click.option("--task", metavar="NAME", help="Only jobs of this task.")
-_queue = click.option("--queue", metavar="NAME", help="Only jobs of this queue.")
-_error = click.option(
-    "--error", metavar="TEXT", help="Only jobs with this in the kind or message of their last error."
-)
-_older = click.option("--older-than", metavar="SPAN", help='Only jobs that died before that: "2h", "7d".')
-
 
 @click.group("dead", cls=SharedGroup)
 def dead_command() -> None:
@@ -53,10 +49,7 @@ def dead_command() -> None:
 
 
 @dead_command.command("list")
-@_task
-@_queue
-@_error
-@_older
+@filters
 @click.option("--after", metavar="CURSOR", help="The page after this one, as the page before it said.")
 @click.option(
     "--limit",
@@ -66,19 +59,12 @@ def dead_command() -> None:
     help=f"At most so many (default {LIMIT}).",
 )
 @pass_session
-def list_(
-    session: Session,
-    task: str | None,
-    queue: str | None,
-    error: str | None,
-    older_than: str | None,
-    after: str | None,
-    limit: int,
-) -> None:
+def list_(session: Session, /, after: str | None, limit: int, **which: Any) -> None:
     """Dead jobs, the latest death first."""
     printer = session.printer
-    wanted = _filter(task, queue, error, older_than)
+    wanted = wanted_of(which)
     with reach(session) as store:
+        wanted = whole(store, session, wanted)
         begin = _cursor(after) if after else selection.start(store, wanted)
         walk = selection.Walk(store, wanted, begin, searched_max=SEARCHED_MAX if wanted.error else None)
         page = list(islice(walk, limit))
@@ -110,98 +96,83 @@ def show(session: Session, job_id: str, tracebacks: bool) -> None:
         session.printer.say(f"It is not dead (any more): it is {job.state}.")
     elif not session.json:
         session.printer.say(f"When its cause is mended: dutiful dead retry {job_id}")
-        session.printer.say(f"When it is not to be done any more: dutiful dead waive {job_id} --reason TEXT")
+        session.printer.say(
+            f"When it is not to be done any more: dutiful dead discard {job_id} --reason TEXT"
+        )
 
 
 @dead_command.command("retry")
 @click.argument("ids", metavar="[ID]...", nargs=-1, type=JobId())
-@_task
-@_queue
-@_error
-@_older
-@click.option("--all", "everything", is_flag=True, help="All dead jobs of the app.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many, the latest death first.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@click.option("--reason", default="", help="Why, for the audit; needed for more than 100 jobs.")
+@which
+@click.option("--pace", metavar="N/s", type=Pace(), help="At most so many a second: 200/s.")
+@click.option("--start", metavar="WHEN", help="Not before: an instant, or after so long (2h).")
+@click.option("--try-one", is_flag=True, help="First one alone; the others only if it is done.")
+@choice_option
 @pass_session
 def retry(
     session: Session,
+    /,
     ids: tuple[str, ...],
-    task: str | None,
-    queue: str | None,
-    error: str | None,
-    older_than: str | None,
-    everything: bool,
-    limit: int | None,
-    dry_run: bool,
-    reason: str,
+    pace: int | None,
+    start: str | None,
+    try_one: bool,
+    choice: Choice,
+    **which: Any,
 ) -> int:
     """Bring dead jobs back: those named, or all that a filter finds now.
 
-    The same jobs, with their keys, their tries counted anew; one transaction each, so that what is
-    done stays done. Those whose duty another job holds are refused and listed (exit 6). Ctrl-C stops
-    after the job at hand.
+    The same jobs, with their keys, their tries counted anew. Those that are done already are ended as
+    duplicates; those whose key another job holds, or of which nobody can know whether a retry is harmless,
+    are left and listed (exit 6). Ctrl-C detaches: workers go on with it (dutiful bulk).
     """
-    bulk = (RETRY, reason, dry_run, limit)
-    return _bulk(session, *bulk, ids, _filter(task, queue, error, older_than), everything)
+    return _bulk(session, "retry", ids, which, start, choice=choice, pace=pace, try_one=try_one)
 
 
 @dead_command.command("waive")
 @click.argument("ids", metavar="[ID]...", nargs=-1, type=JobId())
-@_task
-@_queue
-@_error
-@_older
-@click.option("--all", "everything", is_flag=True, help="All dead jobs of the app.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many, the latest death first.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@click.option("--reason", default="", help="Why, for the audit; always needed.")
+@which
 @pass_session
-def waive(
-    session: Session,
-    ids: tuple[str, ...],
-    task: str | None,
-    queue: str | None,
-    error: str | None,
-    older_than: str | None,
-    everything: bool,
-    limit: int | None,
-    dry_run: bool,
-    reason: str,
-) -> int:
+def waive(session: Session, /, ids: tuple[str, ...], **which: Any) -> int:
     """Give dead jobs up for good: those named, or all that a filter finds now.
 
     They are done (waived), and what they died of stays to be read. A waiver can be taken back, while the
-    history keeps the job: dutiful job unwaive ID
+    history keeps the job: dutiful dead undo ID
     """
-    bulk = (WAIVE, reason, dry_run, limit)
-    return _bulk(session, *bulk, ids, _filter(task, queue, error, older_than), everything)
+    return _bulk(session, "waive", ids, which)
+
+
+@dead_command.command("discard")
+@click.argument("ids", metavar="[ID]...", nargs=-1, type=JobId())
+@which
+@pass_session
+def discard(session: Session, /, ids: tuple[str, ...], **which: Any) -> int:
+    """Give dead jobs up for good, as waive does: those named, or all that a filter finds now.
+
+    It can be taken back: dutiful dead undo ID, or dutiful dead undo --bulk ID
+    """
+    return _bulk(session, "discard", ids, which)
 
 
 def _bulk(
     session: Session,
-    verb: Verb,
-    reason: str,
-    dry_run: bool,
-    limit: int | None,
+    verb: str,
     ids: tuple[str, ...],
-    wanted: Filter,
-    everything: bool,
+    which: dict[str, Any],
+    start: str | None = None,
+    **more: Any,
 ) -> int:
-    if ids and (wanted.narrow or everything):
+    wanted = wanted_of(which)
+    if ids and (wanted.narrow or which["everything"]):
         raise click.UsageError("Give ids, or a filter, not both.")
-    if not ids and not wanted.narrow and not everything:
+    if not ids and not wanted.narrow and not which["everything"]:
         raise click.UsageError(
-            "Which? Give ids, a filter (--task, --queue, --error, --older-than), or --all."
+            "Which? Give ids, a filter (--task, --queue, --error, --fp, --unseen, --older-than), or --all."
         )
+    how = {"reason": which["reason"], "dry_run": which["dry_run"], "limit": which["limit"]}
     with reach(session) as store:
-        bulk = Bulk(verb, session, store, reason=reason, dry_run=dry_run, limit=limit)
-        return act_on_these(bulk, ids) if ids else act_where(bulk, wanted)
-
-
-def _filter(task: str | None, queue: str | None, error: str | None, older_than: str | None) -> Filter:
-    older_us = 0 if older_than is None else microseconds(older_than, what="--older-than")
-    return Filter(task, queue, error, older_us)
+        at = None if start is None else instant_us(start, store, session)
+        work = Work(verb, session, store, start_at_us=at, **how, **more)
+        return act_on_these(work, ids) if ids else act_where(work, whole(store, session, wanted))
 
 
 def _cursor(text: str) -> Cursor:
@@ -226,7 +197,7 @@ def _row(job: JobLine, died_at: str) -> list[str]:
     return [job.id, died, job.task, job.queue, reason, tries, error, died_at, job.key or "", job.args]
 
 
-def _empty(store: Reach, wanted: Filter, *, more_before: bool) -> str:
+def _empty(store: Reach, wanted: Wanted, *, more_before: bool) -> str:
     """No list, but an answer: what was looked through, and whether there is something beside it."""
     if more_before:
         return "No more dead jobs."

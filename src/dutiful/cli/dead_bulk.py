@@ -1,191 +1,250 @@
-"""Bringing many dead jobs back, or giving them up: looked over first, then one transaction a job."""
+"""Bringing many dead jobs back, or giving them up: looked over first, then done as a bulk operation."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from types import FrameType
 from typing import Any
 
-from ..model.errors import DutifulError, DutyTaken, StateError, WrongState
+from ..model.errors import DutifulError, JobNotFound, OpsError, StateError
 from ..model.states import VERBS
-from ..operations import dead, doubts, inspect
-from ..operations.inspect import JobLine, JobView
-from . import selection
-from .exits import DONE, INTERRUPTED, PARTIAL, REFUSED
+from ..operations import doubts, inspect
+from ..operations.bulk_values import Bulk, Item, Wanted
+from ..operations.dead_sets import Choice
+from ..operations.inspect import JobView
+from ..supervise.bulk_ops import Preflight
+from .bulk_watch import carry_out
+from .exits import BAD, DONE, INTERRUPTED, PARTIAL, REFUSED
 from .reach import Reach
 from .retrying import retry_one
-from .selection import Filter
 from .session import Session
 
-BATCH = 100
+TRIED_S = 60.0
+"""How long the outcome of the one that is tried first is waited for."""
+SHOWN_MAX = 1_000
+"""So many of those that were left are listed; the rest is in ``bulk show``."""
 
-
-@dataclass(frozen=True)
-class Verb:
-    """What is done to each: ``act`` is given the store, the id, by whom, and why."""
-
-    name: str
-    past: str
-    reason_from: int
-    """Above so many jobs a reason is needed."""
-    act: Callable[[Reach, str, str, str], JobView]
-
-
-def _retry(store: Reach, job_id: str, actor: str, reason: str) -> JobView:
-    return retry_one(store, job_id, actor=actor, reason=reason)
-
-
-def _waive(store: Reach, job_id: str, actor: str, reason: str) -> JobView:
-    return store.run(doubts.waive(store.name, job_id, actor=actor, reason=reason))
-
-
-RETRY = Verb("retry", "retried", 100, _retry)
-WAIVE = Verb("waive", "waived", 0, _waive)
+PAST = {"retry": "retried", "waive": "waived", "discard": "discarded"}
+REASON_FROM = {"retry": 100, "waive": 0, "discard": 0}
 
 
 @dataclass
-class Bulk:
-    """What is to be done, and what became of it so far."""
+class Work:
+    """What is to be done, to which jobs, and how. ``verb`` is as it was typed."""
 
-    verb: Verb
+    verb: str
     session: Session
     store: Reach
     reason: str
     dry_run: bool
     limit: int | None
+    choice: Choice = "leave"
+    pace: int | None = None
+    start_at_us: int | None = None
+    try_one: bool = False
     done: int = 0
     refused: list[dict[str, str]] = field(default_factory=list)
-    stopped: bool = False
+
+    @property
+    def past(self) -> str:
+        """As in "3 of 3 retried"."""
+        return PAST[self.verb]
 
 
-def act_on_these(bulk: Bulk, ids: Sequence[str]) -> int:
+# ── by name ─────────────────────────────────────────────────────────────────────────────────
+
+
+def act_on_these(work: Work, ids: Sequence[str]) -> int:
     """The jobs named. One alone raises its refusal; of several each is listed."""
-    ids = list(dict.fromkeys(ids))[: bulk.limit]
-    if bulk.dry_run:
-        return _rehearse(bulk, (_line(bulk.store, job_id) for job_id in ids), "")
-    _need_reason(bulk, len(ids))
+    ids = list(dict.fromkeys(ids))[: work.limit]
+    if work.dry_run:
+        return _rehearse(work, Wanted(ids=tuple(ids)))
+    _need_reason(work, len(ids))
     if len(ids) == 1:
-        job = bulk.verb.act(bulk.store, ids[0], bulk.session.who, bulk.reason)
-        bulk.done = 1
-        bulk.session.printer.say(f"{job.id} is {_now(job)}.")
-        return _tell(bulk, 1)
-    return _act(bulk, ids, len(ids))
+        job = _one(work, ids[0])
+        work.done = 1
+        work.session.printer.say(f"{job.id} is {_now(job)}.")
+        return _tell(work, 1)
+    for job_id in ids:
+        try:
+            _one(work, job_id)
+            work.done += 1
+        except (StateError, OpsError) as error:
+            work.refused.append(_refusal(job_id, error))
+        except DutifulError:
+            _tell(work, len(ids))
+            raise
+    return _tell(work, len(ids))
 
 
-def act_where(bulk: Bulk, wanted: Filter) -> int:
-    """All that the filter finds now, after saying how many these are."""
-    begin = selection.start(bulk.store, wanted)
+def _one(work: Work, job_id: str) -> JobView:
+    store, session = work.store, work.session
+    if work.verb == "retry":
+        return retry_one(session, store, job_id, reason=work.reason, choice=work.choice)
+    verb = doubts.waive(store.name, job_id, actor=session.who, reason=work.reason)
+    return store.act(session, "discard", verb)
 
-    def meant() -> Iterator[JobLine]:
-        return islice(selection.Walk(bulk.store, wanted, begin), bulk.limit)
 
-    if bulk.dry_run:
-        return _rehearse(bulk, meant(), str(wanted))
-    count = sum(1 for _ in meant())
+# ── by filter ───────────────────────────────────────────────────────────────────────────────
+
+
+def act_where(work: Work, wanted: Wanted) -> int:
+    """All that the filter finds now, after saying how many these are; as a bulk operation."""
+    if work.dry_run:
+        return _rehearse(work, wanted)
+    session, ops = work.session, work.store.ops(work.session)
+    count = ops.count(wanted, limit=work.limit)
     if count == 0:
-        bulk.session.printer.say(f"No dead jobs{wanted}: nothing to do.")
-        return _tell(bulk, 0)
-    _need_reason(bulk, count)
-    bulk.session.confirm(f"{bulk.verb.name.capitalize()} {_jobs(count)}{wanted}?")
-    return _act(bulk, (job.id for job in meant()), count)
-
-
-def _act(bulk: Bulk, ids: Iterable[str], count: int) -> int:
-    with _stop_on_interrupt(bulk), _progress(bulk, count) as advance:
-        for job_id in ids:
-            if bulk.stopped:
-                break
-            try:
-                bulk.verb.act(bulk.store, job_id, bulk.session.who, bulk.reason)
-                bulk.done += 1
-            except StateError as error:
-                bulk.refused.append({"id": job_id, "code": error.code, "message": error.message})
-            except DutifulError:
-                _tell(bulk, count)
-                raise
-            advance()
-    return _tell(bulk, count)
-
-
-def _tell(bulk: Bulk, count: int) -> int:
-    printer = bulk.session.printer
-    left = count - bulk.done - len(bulk.refused)
-    if printer.json:
-        fields: dict[str, Any] = {"dry_run": False, "matched": count, bulk.verb.past: bulk.done, "left": left}
-        schema = f"dead.{bulk.verb.name}/1"
-        printer.document(schema, {**fields, "refused": bulk.refused, "stopped": bulk.stopped})
+        session.printer.say(f"No dead jobs{wanted}: nothing to do.")
+        return _tell(work, 0)
+    _need_reason(work, count)
+    session.confirm(f"{work.verb.capitalize()} {_jobs(count)}{wanted}?")
+    if work.try_one and count > 1 and not _tried(work, wanted):
+        return BAD
+    if work.verb == "retry":
+        begun = ops.retry_all(
+            wanted,
+            reason=work.reason,
+            choice=work.choice,
+            pace=work.pace,
+            start_at_us=work.start_at_us,
+            limit=work.limit,
+        )
     else:
-        for refusal in bulk.refused:
-            printer.put(f"refused {refusal['id']}: {refusal['code']} {refusal['message']}")
-        if count:
-            refused = f", {len(bulk.refused):,} refused" if bulk.refused else ""
-            rest = f", {left:,} left as they were" if left else ""
-            stopped = "Stopped: " if bulk.stopped else ""
-            printer.put(f"{stopped}{bulk.done:,} of {_jobs(count)} {bulk.verb.past}{refused}{rest}.")
-    if bulk.stopped:
-        return INTERRUPTED
-    if bulk.refused:
-        return PARTIAL if bulk.done else REFUSED
-    return DONE
+        begun = ops.discard_all(wanted, reason=work.reason, limit=work.limit)
+    assert begun.value is not None
+    over, bulk = carry_out(session, ops, begun.value, work.verb.capitalize())
+    left = ops.bulk_items(bulk.id, limit=SHOWN_MAX)
+    work.refused = [_left(item) for item in left if item.state != "duplicate"]
+    work.done = bulk.done
+    return _tell(work, bulk.intended, bulk, over, [item for item in left if item.state == "duplicate"])
 
 
-def _rehearse(bulk: Bulk, jobs: Iterable[JobLine], words: str) -> int:
-    """Count, and say which would be refused; changes nothing."""
-    printer = bulk.session.printer
-    count = 0
-    name, jobs = bulk.verb.name, iter(jobs)
-    while batch := list(islice(jobs, BATCH)):
-        count += len(batch)
-        held = bulk.store.run(dead.held(bulk.store.name, batch)) if bulk.verb is RETRY else {}
-        for job in batch:
-            error: StateError | None = None
-            if not VERBS[name].allows(job.state, job.outcome):
-                error = WrongState(name, job.id, job.state, " or ".join(VERBS[name].sources))
-            elif job.id in held:
-                error = DutyTaken(name, job.id, held[job.id])
-            if error is not None:
-                bulk.refused.append({"id": job.id, "code": error.code, "message": error.message})
+def _tried(work: Work, wanted: Wanted) -> bool:
+    """Retry the latest one alone, and wait for what becomes of it; whether the others are to follow."""
+    session, ops = work.session, work.store.ops(work.session)
+    [page] = [ops.first(wanted)]
+    job = retry_one(session, work.store, page, reason=work.reason, choice=work.choice)
+    work.store.engine.wake(job.queue)
+    began, until = time.monotonic(), time.monotonic() + TRIED_S
+    while job.state in ("ready", "running") and time.monotonic() < until:
+        time.sleep(0.1)
+        job = work.store.run(inspect.job(work.store.name, job.id))
+    state = f"{job.state} ({job.outcome})" if job.outcome else job.state
+    session.printer.say(f"Retry one first…  job {job.id}  {state} in {time.monotonic() - began:.1f} s")
+    if job.state == "done":
+        return True
+    session.printer.put(f"Stopped: the one that was tried is {state}; the others are as they were.")
+    return False
+
+
+def _rehearse(work: Work, wanted: Wanted) -> int:
+    """Count, and say what would become of them; changes nothing."""
+    printer = work.session.printer
+    found = work.store.ops(work.session).preflight(wanted, limit=work.limit)
+    counts = found.counts if work.verb == "retry" else _waivable(found)
+    would = counts["safe"] + counts["done"] + (counts["choice"] if work.choice == "retry" else 0)
+    left = ["refused"] if work.choice == "retry" else ["choice", "refused"]
+    for job in (one for bucket in left if work.verb == "retry" for one in found.examples[bucket]):  # type: ignore[index]
+        work.refused.append({"id": job.id, "code": code_of(job.why), "message": job.why})
+    if work.verb != "retry":
+        for job in found.examples["refused"]:
+            if not job.task and not VERBS["waive"].allows(job.why.rpartition(" ")[2]):
+                work.refused.append({"id": job.id, "code": code_of(job.why), "message": job.why})
+    words = "" if wanted.ids is not None else str(wanted)
     if printer.json:
-        fields = {"dry_run": True, "matched": count, bulk.verb.past: 0, "left": count}
-        printer.document(f"dead.{name}/1", {**fields, "refused": bulk.refused, "stopped": False})
+        fields = {"dry_run": True, "matched": found.total, work.past: 0, "left": found.total}
+        more = {"refused": work.refused, "stopped": False, "buckets": counts, "complete": found.complete}
+        printer.document(f"dead.{work.verb}/1", {**fields, **more})
         return DONE
-    refused = f"; {len(bulk.refused):,} would be refused" if bulk.refused else ""
-    printer.put(f"Would {name} {_jobs(count - len(bulk.refused))}{words}{refused}.")
-    for refusal in bulk.refused:
+    refused = found.total - would
+    said = f"; {refused:,} would be refused" if refused else ""
+    printer.put(f"Would {work.verb} {_jobs(would)}{words}{said}.")
+    if (work.verb == "retry" and would != counts["safe"]) or refused:
+        whys = {bucket: _most(found, bucket) for bucket in ("choice", "refused")}
+        parts = [f"{counts['safe']:,} safe", f"{counts['done']:,} done already"]
+        parts += [f"{counts['choice']:,} need a choice{whys['choice']}"]
+        parts += [f"{counts['refused']:,} refused{whys['refused']}"]
+        printer.put(f"  {' · '.join(parts)}")
+    for refusal in work.refused:
         printer.put(f"would refuse {refusal['id']}: {refusal['code']} {refusal['message']}")
+    if not found.complete:
+        printer.put(f"Only the latest {found.total:,} were looked at; there are more.")
     printer.say("Nothing was changed. Run it again without --dry-run.")
+    if work.verb == "retry" and would > 10:
+        printer.say("Add --try-one to begin with a single job.")
     return DONE
 
 
-def _need_reason(bulk: Bulk, count: int) -> None:
-    if count > bulk.verb.reason_from and not bulk.reason.strip():
-        question = f"A reason to {bulk.verb.name} {_jobs(count)}"
-        bulk.reason = bulk.session.ask(question, "--reason TEXT")
+def _waivable(found: Preflight) -> dict[Any, int]:
+    """Whatever is dead can be waived, whoever holds its key."""
+    not_dead = sum(1 for job in found.examples["refused"] if not job.task)
+    return {"safe": found.total - not_dead, "done": 0, "choice": 0, "refused": not_dead}
 
 
-def _line(store: Reach, job_id: str) -> JobLine:
-    """A named job as the rehearsal wants it; raises JobNotFound."""
-    job = store.run(inspect.job(store.name, job_id))
-    return JobLine(
-        job.id,
-        job.state,
-        job.reason or job.outcome,
-        job.task,
-        job.queue,
-        job.priority,
-        job.key,
-        job.attempt,
-        job.enqueued_at_us,
-        job.run_at_us,
-        job.claimed_at_us,
-        job.ended_at_us,
-        "",
-        job.now_us,
-    )
+def _most(found: Preflight, bucket: Any) -> str:
+    whys = sorted(found.whys[bucket].items(), key=lambda pair: -pair[1])
+    return f" ({whys[0][0]})" if whys else ""
+
+
+# ── saying it ───────────────────────────────────────────────────────────────────────────────
+
+
+def _tell(
+    work: Work, count: int, bulk: Bulk | None = None, over: bool = True, twins: Sequence[Item] = ()
+) -> int:
+    printer = work.session.printer
+    refused = len(work.refused) if bulk is None else bulk.skipped + bulk.failed
+    left = count - work.done - refused
+    stopped = not over
+    if printer.json:
+        fields: dict[str, Any] = {"dry_run": False, "matched": count, work.past: work.done, "left": left}
+        more = {"bulk": bulk.id, "done_already": [item.job_id for item in twins]} if bulk is not None else {}
+        schema = f"dead.{work.verb}/1"
+        printer.document(schema, {**fields, "refused": work.refused, "stopped": stopped, **more})
+    else:
+        for item in twins:
+            printer.put(f"done already {item.job_id}: {item.why}")
+        for refusal in work.refused:
+            printer.put(f"refused {refusal['id']}: {refusal['code']} {refusal['message']}")
+        if refused > len(work.refused) and bulk is not None:
+            printer.put(f"… and {refused - len(work.refused):,} more: dutiful bulk show {bulk.id}")
+        if count:
+            said = f", {refused:,} refused" if refused else ""
+            rest = f", {left:,} left" if left else ""
+            put = "Detached: " if stopped else ""
+            printer.put(f"{put}{work.done:,} of {_jobs(count)} {work.past}{said}{rest}.")
+    if stopped:
+        return INTERRUPTED
+    if refused:
+        return PARTIAL if work.done else REFUSED
+    return DONE
+
+
+def code_of(why: str) -> str:
+    """The code of the error that a person who retried this job alone would get."""
+    if " holds its key " in why or "another job holds its key" in why:
+        return "DE503"
+    if "no known outcome" in why or "at_most_once" in why:
+        return "DE810"
+    return "DE501" if "no such job" in why else "DE502"
+
+
+def _left(item: Item) -> dict[str, str]:
+    return {"id": item.job_id, "code": code_of(item.why or ""), "message": item.why or item.state}
+
+
+def _refusal(job_id: str, error: DutifulError) -> dict[str, str]:
+    if isinstance(error, JobNotFound):
+        raise error
+    return {"id": job_id, "code": error.code, "message": error.message}
+
+
+def _need_reason(work: Work, count: int) -> None:
+    if count > REASON_FROM[work.verb] and not work.reason.strip():
+        question = f"A reason to {work.verb} {_jobs(count)}"
+        work.reason = work.session.ask(question, "--reason TEXT")
 
 
 def _now(job: JobView) -> str:
@@ -194,40 +253,3 @@ def _now(job: JobView) -> str:
 
 def _jobs(count: int) -> str:
     return f"{count:,} dead {'job' if count == 1 else 'jobs'}"
-
-
-@contextmanager
-def _stop_on_interrupt(bulk: Bulk) -> Iterator[None]:
-    """The first Ctrl-C lets the job at hand finish; a second one is an interrupt like any other."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if bulk.stopped:
-            raise KeyboardInterrupt
-        bulk.stopped = True
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _progress(bulk: Bulk, count: int) -> Iterator[Callable[[], None]]:
-    """A bar where a person looks at a terminal; else nothing."""
-    if not bulk.session.printer.rich or bulk.session.quiet or count <= 1:
-        yield lambda: None
-        return
-    try:
-        from .rich_tables import progress
-    except ImportError:
-        yield lambda: None
-        return
-    with progress(bulk.verb.name.capitalize(), count) as bar:
-        only = bar.task_ids[0]
-
-        def advance() -> None:
-            refused = f"refused {len(bulk.refused):,}" if bulk.refused else ""
-            bar.update(only, advance=1, refused=refused)
-
-        yield advance

@@ -209,7 +209,7 @@ def _ask_first(session: Session, store: Reach, job_id: str, accept_risk: bool) -
 
 
 def _decide(session: Session, store: Reach, verb: str, decision: Operation[JobView]) -> None:
-    job = store.run(decision)
+    job = store.act(session, verb, decision)
     if job.state == "ready":
         store.engine.wake(job.queue)
     if session.json:

@@ -9,13 +9,14 @@ from ..model.keys import near
 from ..model.spans import ago, span
 from ..model.states import STATES
 from ..operations import doubts, inspect, people
+from ..operations.dead_sets import Choice
 from ..operations.inspect import JobLine
 from ..operations.why import shown_state, why
 from .documents import of_line
 from .job_page import show_job
 from .lazy import SharedGroup
 from .reach import Reach, reach
-from .retrying import retry_one
+from .retrying import choice_option, retry_one
 from .session import Session, pass_session
 from .tables import Column
 from .times import iso
@@ -128,7 +129,8 @@ def why_(session: Session, job_id: str) -> None:
 def cancel(session: Session, job_id: str, reason: str) -> None:
     """Cancel a job; one that runs is asked to stop, and killed after a grace where that is possible."""
     with reach(session) as store:
-        job = store.run(people.call_off(store.name, job_id, actor=session.who, reason=reason))
+        verb = people.call_off(store.name, job_id, actor=session.who, reason=reason)
+        job = store.act(session, "cancel", verb)
         if job.state == "running" and not session.json:
             session.printer.put(f"{job.id} is running, and is asked to stop: dutiful job show {job.id}")
         else:
@@ -138,11 +140,12 @@ def cancel(session: Session, job_id: str, reason: str) -> None:
 @job_command.command("retry")
 @click.argument("job_id", metavar="ID", type=JobId())
 @click.option("--reason", default="", help="Why, for the audit.")
+@choice_option
 @pass_session
-def retry(session: Session, job_id: str, reason: str) -> None:
+def retry(session: Session, job_id: str, reason: str, choice: Choice) -> None:
     """Bring a dead, cancelled or skipped job back: the same job, its tries counted anew."""
     with reach(session) as store:
-        job = retry_one(store, job_id, actor=session.who, reason=reason)
+        job = retry_one(session, store, job_id, reason=reason, choice=choice)
         _changed(session, "retry", job.id, job.state)
 
 
@@ -153,7 +156,8 @@ def retry(session: Session, job_id: str, reason: str) -> None:
 def unwaive(session: Session, job_id: str, reason: str) -> None:
     """Take a waiver back: the job is dead, or in doubt, as it was before."""
     with reach(session) as store:
-        job = store.run(doubts.unwaive(store.name, job_id, actor=session.who, reason=reason))
+        verb = doubts.unwaive(store.name, job_id, actor=session.who, reason=reason)
+        job = store.act(session, "undo", verb)
         _changed(session, "unwaive", job.id, job.state)
 
 

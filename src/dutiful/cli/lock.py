@@ -72,7 +72,8 @@ def break_(session: Session, name: str, grant_no: int | None, reason: str) -> No
         if alive:
             session.confirm(f"Take lock {name!r} from {', '.join(alive)}, which renewed it in time?")
         app = next(iter(apps), "")
-        broken = store.run(locks.break_lock(app, name, actor=session.who, reason=reason, grant_no=grant_no))
+        verb = locks.break_lock(app, name, actor=session.who, reason=reason, grant_no=grant_no)
+        broken = store.act(session, "break_lock", verb)
     if session.printer.json:
         taken = [{"grant_no": number, "who": who} for number, who in broken]
         session.printer.document("lock.break/1", {"app": app, "name": name, "broken": taken})

@@ -88,7 +88,8 @@ def pause(session: Session, name: str, reason: str, until: str | None) -> None:
                 ) from None
             when["until_us"] = round(instant.timestamp() * 1e6)
     with reach(session) as store:
-        said = store.run(queues.pause(store.name, name, actor=session.who, reason=reason, **when))
+        verb = queues.pause(store.name, name, actor=session.who, reason=reason, **when)
+        said = store.act(session, "pause_queue", verb)
     _say(session, "pause", said)
 
 
@@ -99,7 +100,8 @@ def pause(session: Session, name: str, reason: str, until: str | None) -> None:
 def resume(session: Session, name: str, reason: str) -> None:
     """End a pause."""
     with reach(session) as store:
-        said = store.run(queues.resume(store.name, name, actor=session.who, reason=reason))
+        verb = queues.resume(store.name, name, actor=session.who, reason=reason)
+        said = store.act(session, "resume_queue", verb)
     _say(session, "resume", said)
 
 

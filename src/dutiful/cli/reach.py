@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -19,6 +19,9 @@ from ..operations import health
 from ..operations.plan import Operation
 from .loading import app_path, load_app
 from .session import Session
+
+if TYPE_CHECKING:
+    from ..supervise.ops import Ops
 
 T = TypeVar("T")
 
@@ -34,6 +37,18 @@ class Reach:
     def run(self, operation: Operation[T]) -> T:
         """Carry out the operation."""
         return self.engine.run(operation)
+
+    def ops(self, session: Session) -> Ops:
+        """People's verbs, as whoever calls: who can open the store may do all of them."""
+        from ..supervise.ops import Operator, Ops
+
+        return Ops(self, Operator(session.who, perms="admin", how="cli"))
+
+    def act(self, session: Session, verb: str, operation: Operation[T]) -> T:
+        """Carry out a person's verb: through the service layer, with its audit."""
+        done = self.ops(session).act(verb, operation, lambda _: verb)
+        assert done.value is not None or not done.replayed
+        return done.value  # type: ignore[return-value]
 
 
 @contextmanager

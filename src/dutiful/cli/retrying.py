@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import click
+
 from ..model.errors import DutifulError, UnknownTask
-from ..operations import inspect, people
+from ..operations import inspect
+from ..operations.dead_sets import Choice
 from ..operations.inspect import JobView
 from .exits import Refusal
 from .reach import Reach
+from .session import Session
+
+choice_option = click.option(
+    "--choice",
+    type=click.Choice(["leave", "retry"]),
+    default="leave",
+    help="What of jobs of which nobody can know whether a retry is harmless (default: leave them).",
+)
 
 
-def retry_one(store: Reach, job_id: str, *, actor: str, reason: str) -> JobView:
-    """Retry a job; raises JobNotFound, WrongState, DutyTaken, or Refusal where its app is needed for it."""
+def retry_one(session: Session, store: Reach, job_id: str, *, reason: str, choice: Choice) -> JobView:
+    """Retry a job; raises what that does, or Refusal where its app's code is needed for it."""
     job = store.run(inspect.job(store.name, job_id))
     args_hash = ""
     if job.key is not None and job.state != "dead":  # the dead keep their duty's row, others gave it up
         args_hash = _args_hash(store, job)
-    return store.run(people.retry(store.name, job_id, actor=actor, reason=reason, args_hash=args_hash))
+    done = store.ops(session).retry(job.id, reason=reason, choice=choice, args_hash=args_hash)
+    assert done.value is not None
+    return done.value
 
 
 def _args_hash(store: Reach, job: JobView) -> str:

@@ -129,9 +129,8 @@ def run(session: Session, name: str, at: str | None, reason: str) -> None:
     with reach(session) as store:
         own = _own(store, name)
         when = _instant(at, session) if at else None
-        job_id, there = store.run(
-            schedule_verbs.run(store.name, name, when, own.job, actor=session.who, reason=reason)
-        )
+        verb = schedule_verbs.run(store.name, name, when, own.job, actor=session.who, reason=reason)
+        job_id, there = store.act(session, "run_schedule", verb)
         store.engine.wake(own.task.policy.queue)
     if session.json:
         fields = {"schedule": name, "job": job_id, "duplicate": there, "actor": session.who}
@@ -150,7 +149,8 @@ def skip(session: Session, name: str, at: str, reason: str) -> None:
     why = reason.strip() or session.ask("A reason", "--reason TEXT")
     when = _instant(at, session)
     with reach(session) as store:
-        store.run(schedule_verbs.skip(store.name, name, when, actor=session.who, reason=why))
+        verb = schedule_verbs.skip(store.name, name, when, actor=session.who, reason=why)
+        store.act(session, "skip_schedule", verb)
     _said(session, "skip", name, f"{iso_short(when)} of {name} is left out.")
 
 
@@ -164,9 +164,8 @@ def pause(session: Session, name: str, until: str | None, reason: str) -> None:
     why = reason.strip() or session.ask("A reason", "--reason TEXT")
     with reach(session) as store:
         for_us = _until(until, store, session)
-        found = store.run(
-            schedule_verbs.pause(store.name, name, actor=session.who, reason=why, for_us=for_us)
-        )
+        verb = schedule_verbs.pause(store.name, name, actor=session.who, reason=why, for_us=for_us)
+        found = store.act(session, "pause_schedule", verb)
     end = found.paused_until_us
     when = "somebody resumes it" if end is None else full(end, found.now_us, utc=session.utc)
     _said(session, "pause", name, f"{name} is paused until {when}.")
@@ -179,7 +178,8 @@ def pause(session: Session, name: str, until: str | None, reason: str) -> None:
 def resume(session: Session, name: str, reason: str) -> None:
     """Let a paused schedule go on, from now."""
     with reach(session) as store:
-        store.run(schedule_verbs.resume(store.name, name, actor=session.who, reason=reason))
+        verb = schedule_verbs.resume(store.name, name, actor=session.who, reason=reason)
+        store.act(session, "resume_schedule", verb)
     _said(session, "resume", name, f"{name} goes on.")
 
 

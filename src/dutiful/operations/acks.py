@@ -36,6 +36,13 @@ class Ack:
     release_then: str | None
     now_us: int
 
+    def holds(self, count: int, last_release: str, last_at_us: int) -> bool:
+        """Whether a cause of death that is so now is still seen: as ``unseen_groups`` has it."""
+        if self.acked_at_us is None or self.until_us is None or self.until_us <= self.now_us:
+            return False
+        again = last_release != self.release_then and last_at_us > self.acked_at_us
+        return count < 2 * (self.count_then or 0) and not again
+
 
 @query
 def of(app: str, thing: str) -> Steps[Ack | None]:

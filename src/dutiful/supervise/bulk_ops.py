@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from ..model.errors import NotAllowed
+from ..model.errors import JobNotFound, NotAllowed
 from ..operations import bulk, dead_sets, health
 from ..operations.actions import Outcome
 from ..operations.bulk import Bulk, Item, Verb, Wanted
@@ -22,6 +23,7 @@ REASON_ABOVE: Final = 100
 LOOKED_MAX: Final = 20_000
 """How many jobs a pre-flight looks at before it says that there are more."""
 EXAMPLES_MAX: Final = 20
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 
 
 @dataclass
@@ -43,11 +45,11 @@ class Preflight:
     def add(self, job: Judged) -> None:
         """Count one."""
         self.counts[job.bucket] += 1
-        why = " ".join("#" if len(word) == 36 and word.count("-") == 4 else word for word in job.why.split())
-        why = why.split(" holds its key ")[0] + (" holds its key" if " holds its key " in why else "")
+        why = _ID.sub("#", job.why).partition(" holds its key ")
+        said = why[0] + why[1].rstrip()
         whys = self.whys[job.bucket]
-        if why and (why in whys or len(whys) < EXAMPLES_MAX):
-            whys[why] = whys.get(why, 0) + 1
+        if said and (said in whys or len(whys) < EXAMPLES_MAX):
+            whys[said] = whys.get(said, 0) + 1
         if len(self.examples[job.bucket]) < EXAMPLES_MAX:
             self.examples[job.bucket].append(job)
 
@@ -74,7 +76,20 @@ class BulkOps(Desk):
                 found.add(job)
         return found
 
-    def _pages(self, wanted: Wanted) -> Iterator[list[str]]:
+    def count(self, wanted: Wanted, *, limit: int | None = None) -> int:
+        """How many fit now, exactly. Raises NotAllowed."""
+        self._within("view", wanted)
+        found = sum(len(ids) for ids in self._pages(wanted, limit))
+        return found if limit is None else min(found, limit)
+
+    def first(self, wanted: Wanted) -> str:
+        """The id of the latest death that fits; raises JobNotFound where none does."""
+        self._within("view", wanted)
+        for ids in self._pages(wanted, 1):
+            return ids[0]
+        raise JobNotFound(f"There are no dead jobs{wanted}.")
+
+    def _pages(self, wanted: Wanted, limit: int | None = None) -> Iterator[list[str]]:
         """The ids of those that fit; of those that were named, also such as are not dead."""
         if wanted.ids is not None:
             for first in range(0, len(wanted.ids), bulk.BATCH):
@@ -82,8 +97,12 @@ class BulkOps(Desk):
             return
         bound_us = self.look(health.now()) - wanted.older_us
         after: tuple[int, str] | None = None
+        seen = 0
         while page := self.look(bulk.page(self.name, wanted, bound_us=bound_us, after=after)):
             yield [one[0] for one in page]
+            seen += len(page)
+            if limit is not None and seen >= limit:
+                return
             after = (page[-1][2], page[-1][0])
 
     def retry_all(

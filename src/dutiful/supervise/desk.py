@@ -10,7 +10,7 @@ from ..engines.contract import Engine
 from ..model.errors import NotAllowed, ReadOnly, ReasonNeeded
 from ..model.ids import make_id
 from ..model.operators import NEEDS, Operator
-from ..operations import actions, inspect
+from ..operations import actions, health, inspect
 from ..operations.actions import Action, Outcome, Seen
 from ..operations.inspect import JobView
 from ..operations.plan import Operation
@@ -64,6 +64,10 @@ class Desk:
         if self.readonly:
             raise ReadOnly(f"Cannot {verb}: this was opened read-only.")
         self.demand(NEEDS[verb], queue=queue, task=task)
+
+    def now(self) -> int:
+        """The clock that all instants in the store go by, in microseconds."""
+        return self.look(health.now())
 
     def look(self, operation: Operation[T]) -> T:
         """Carry out an operation that only reads."""
