@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..model.errors import KeyReused, StoreBusy
 from ..model.jobs import Enqueued, NewJob
+from . import traces
 from .audit import note
 from .gates import known as known_gates
 from .plan import Call, Load, Steps, as_json, operation
@@ -44,8 +45,9 @@ def one(app: str, job: NewJob) -> Steps[Enqueued]:
     params = _single(app, job)
     name = "enqueue_job" if job.key is None else "enqueue_keyed_job"
     bounded = _bounded([job])
-    if (yield Call(name, params, alone=not (job.repeated or bounded))):
+    if (yield Call(name, params, alone=not (job.repeated or bounded or job.trace))):
         yield from _deadlines(bounded)
+        yield from traces.keep([job])
         if job.repeated and (yield from _ended_before([job.id])):
             yield Call("take_back", {"ids": as_json([job.id])})
             return Enqueued(job.id, True)
@@ -84,8 +86,10 @@ def load(app: str, queue: str, priority: int, jobs: Iterable[NewJob]) -> Steps[N
     )
     yield Load("copy_jobs", "job", COPY_COLUMNS, rows)
     if tasks:
-        accepted = [{"task": task, "n": n} for task, n in sorted(tasks.items())]
-        yield Call("count_loaded", {"lane": lane, "rows": as_json(accepted)})
+        yield Call(
+            "count_accepted",
+            {"app": app, "accepted": _accepted({(queue, priority, task): n for task, n in tasks.items()})},
+        )
 
 
 def _many(app: str, jobs: Sequence[NewJob]) -> Steps[list[Enqueued]]:
@@ -143,14 +147,36 @@ def _insert(app: str, jobs: list[NewJob], epochs: dict[str, int], found: dict[st
     for job, row in zip(jobs, rows, strict=True):
         if job.gates:
             row["gates"] = [ids[gate.kind, gate.key] for gate in job.gates]
-    inserted = {row[0] for row in (yield Call("enqueue_jobs", {"app": app, "rows": as_json(rows)}))}
-    yield from _deadlines(_bounded([job for job in jobs if job.id in inserted]))
+    accepted = Counter((job.queue, job.priority, job.task) for job in jobs)
+    params = {"app": app, "rows": as_json(rows), "accepted": _accepted(accepted)}
+    inserted = {row[0] for row in (yield Call("enqueue_jobs", params))}
+    if len(inserted) < len(jobs):  # not all were stored, so not all are accepted
+        left = set(inserted)
+        for job in jobs:
+            if job.id in left:
+                left.remove(job.id)
+                accepted[job.queue, job.priority, job.task] -= 1
+        missed = {place: -n for place, n in accepted.items() if n}
+        yield Call("count_accepted", {"app": app, "accepted": _accepted(missed)})
+    stored = [job for job in jobs if job.id in inserted]
+    yield from _deadlines(_bounded(stored))
+    yield from traces.keep(stored)
     repeated = [job.id for job in jobs if job.repeated and job.id in inserted]
     ended: set[str] = set()
     if repeated and (ended := (yield from _ended_before(repeated))):
         yield Call("take_back", {"ids": as_json(sorted(ended))})
     for job in jobs:
         found[job.id] = Enqueued(job.id, job.id not in inserted or job.id in ended)
+
+
+def _accepted(counts: Mapping[tuple[str, int, str], int]) -> str:
+    """How many jobs of which queue, priority and task, for their deltas."""
+    return as_json(
+        [
+            {"queue": queue, "priority": p, "task": task, "n": n}
+            for (queue, p, task), n in sorted(counts.items())
+        ]
+    )
 
 
 def _bounded(jobs: Sequence[NewJob]) -> list[dict[str, Any]]:

@@ -57,8 +57,13 @@ ON CONFLICT (app, task, key) DO NOTHING
 RETURNING job_id::text
 
 -- name: enqueue_jobs
--- Many jobs whose duties, where they have any, are taken already. In the order given.
-WITH stored AS (
+-- Many jobs whose duties, where they have any, are taken already. In the order given. Of which task how many
+-- are accepted is given, too; the few that are not stored are taken off that in the same transaction.
+WITH accepted AS (
+    INSERT INTO dutiful.delta (lane, task, n)
+    SELECT l.id, a.task, a.n FROM jsonb_to_recordset(:accepted::jsonb) AS a(queue text, priority smallint, task text, n bigint)
+      JOIN dutiful.lane AS l ON l.app = :app AND l.queue = a.queue AND l.priority = a.priority
+)
 INSERT INTO dutiful.job (id, lane, ready_seq, run_at, enqueued_at, delivery, crashes_max,
                          task, args_version, args, key, epoch, gates, gate_seq, admitted)
 SELECT r.id, l.id,
@@ -78,11 +83,7 @@ SELECT r.id, l.id,
   JOIN dutiful.lane AS l ON l.app = :app AND l.queue = r.queue AND l.priority = r.priority
  ORDER BY r.place
 ON CONFLICT (id) DO NOTHING
-RETURNING id, lane, task
-), accepted AS (
-    INSERT INTO dutiful.delta (lane, task, n) SELECT s.lane, s.task, count(*) FROM stored AS s GROUP BY s.lane, s.task
-)
-SELECT s.id::text FROM stored AS s
+RETURNING id::text
 
 -- name: look_at_duties
 -- What became of the jobs that hold these duties: live, dead, the latest ending, or pruned.
@@ -154,7 +155,8 @@ SELECT l.id, :now FROM dutiful.lane AS l
 COPY dutiful.job (id, lane, run_at, enqueued_at, delivery, crashes_max, task, args_version, args)
 FROM STDIN
 
--- name: count_loaded
--- What a bulk load has stored is accepted.
+-- name: count_accepted
+-- So many jobs more are accepted: what a bulk load has stored; or fewer: what was not stored after all.
 INSERT INTO dutiful.delta (lane, task, n)
-SELECT :lane, r.task, r.n FROM jsonb_to_recordset(:rows::jsonb) AS r(task text, n bigint)
+SELECT l.id, a.task, a.n FROM jsonb_to_recordset(:accepted::jsonb) AS a(queue text, priority smallint, task text, n bigint)
+  JOIN dutiful.lane AS l ON l.app = :app AND l.queue = a.queue AND l.priority = a.priority

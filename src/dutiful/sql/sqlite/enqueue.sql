@@ -51,16 +51,14 @@ ON CONFLICT (app, task, key) DO NOTHING
 RETURNING job_id
 
 -- name: enqueue_jobs
--- Many jobs whose duties, where they have any, are taken already. In the order given. Those whose ids are not
--- live yet are accepted: counted first, as the rows that come back have to be the last statement's.
+-- Many jobs whose duties, where they have any, are taken already. In the order given. Of which task how many
+-- are accepted is given, too; the few that are not stored are taken off that in the same transaction.
 UPDATE dutiful.ready_seq SET last_value = last_value + json_array_length(:rows);
 INSERT INTO dutiful.delta (lane, task, n)
-SELECT l.id, json_extract(e.value, '$.task') AS task, count(DISTINCT json_extract(e.value, '$.id'))
-  FROM json_each(:rows) AS e
- CROSS JOIN dutiful.lane AS l ON l.app = :app AND l.queue = json_extract(e.value, '$.queue')
-            AND l.priority = json_extract(e.value, '$.priority')
- WHERE NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = json_extract(e.value, '$.id'))
- GROUP BY l.id, json_extract(e.value, '$.task');
+SELECT l.id, json_extract(a.value, '$.task'), json_extract(a.value, '$.n')
+  FROM json_each(:accepted) AS a
+ CROSS JOIN dutiful.lane AS l ON l.app = :app AND l.queue = json_extract(a.value, '$.queue')
+            AND l.priority = json_extract(a.value, '$.priority');
 INSERT INTO dutiful.job (id, lane, ready_seq, run_at, enqueued_at, delivery, crashes_max,
                          task, args_version, args, key, epoch, gates, gate_seq, admitted)
 SELECT json_extract(e.value, '$.id'), l.id,
@@ -145,7 +143,10 @@ DELETE FROM dutiful.job WHERE id IN (SELECT e.value FROM json_each(:ids) AS e)
 SELECT l.id, :now FROM dutiful.lane AS l
  WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority
 
--- name: count_loaded
--- What a bulk load has stored is accepted.
+-- name: count_accepted
+-- So many jobs more are accepted: what a bulk load has stored; or fewer: what was not stored after all.
 INSERT INTO dutiful.delta (lane, task, n)
-SELECT :lane, json_extract(e.value, '$.task'), json_extract(e.value, '$.n') FROM json_each(:rows) AS e
+SELECT l.id, json_extract(a.value, '$.task'), json_extract(a.value, '$.n')
+  FROM json_each(:accepted) AS a
+ CROSS JOIN dutiful.lane AS l ON l.app = :app AND l.queue = json_extract(a.value, '$.queue')
+            AND l.priority = json_extract(a.value, '$.priority')
