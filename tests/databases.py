@@ -105,6 +105,7 @@ class Databases:
         self._server = server
         self._template = template
         self._free: list[str] = []
+        self._connections: dict[str, psycopg.Connection] = {}
         self._signature: str | None = None
         self._room = 0
         self._seeded = False
@@ -116,14 +117,14 @@ class Databases:
         if self._free:
             return self._free.pop()
         name = f"t{uuid.uuid4().hex[:16]}"
-        url = self._server.create_database(name, template=self._template)
+        self._server.create_database(name, template=self._template)
         self.made += 1
         if self._signature is None:
-            with psycopg.connect(url, autocommit=True) as connection:
-                self._signature = _one(connection, SIGNATURE)
-                self._room = int(_one(connection, ROOM))
-                self._seeded = _one(connection, ROWS) != "0"
-                self._tables = _tables(connection)
+            connection = self._connected(name)
+            self._signature = _one(connection, SIGNATURE)
+            self._room = int(_one(connection, ROOM))
+            self._seeded = _one(connection, ROWS) != "0"
+            self._tables = _tables(connection)
         return name
 
     def give_back(self, name: str) -> None:
@@ -135,22 +136,40 @@ class Databases:
         if clean:
             self._free.append(name)
         else:
-            self._server.drop_database(name)
+            self._drop(name)
 
     def close(self) -> None:
         while self._free:
-            self._server.drop_database(self._free.pop())
+            self._drop(self._free.pop())
+
+    def _drop(self, name: str) -> None:
+        if (connection := self._connections.pop(name, None)) is not None:
+            connection.close()
+        self._server.drop_database(name)
+
+    def _connected(self, name: str) -> psycopg.Connection:
+        """One that stays: what it costs a new session to learn of a hundred tables is most of all this."""
+        connection = self._connections.get(name)
+        if connection is not None:
+            try:
+                connection.execute("SELECT 1")
+                return connection
+            except psycopg.Error:
+                connection.close()  # the test sent all sessions away
+        connection = psycopg.connect(self._server.url(name), autocommit=True)
+        self._connections[name] = connection
+        return connection
 
     def _cleaned(self, name: str) -> bool:
-        with psycopg.connect(self._server.url(name), autocommit=True) as connection:
-            ended = connection.execute(END_OTHERS).fetchall()
-            if not all(row[0] for row in ended):
-                return False
-            for table in _tables(connection) - self._tables:
-                connection.execute(f"DROP TABLE IF EXISTS {table} CASCADE".encode())
-            connection.execute(EMPTY)
-            room = int(_one(connection, ROOM))
-            return _one(connection, SIGNATURE) == self._signature and room < self._room + ROOM_LEFT_MAX
+        connection = self._connected(name)
+        ended = connection.execute(END_OTHERS).fetchall()
+        if not all(row[0] for row in ended):
+            return False
+        for table in _tables(connection) - self._tables:
+            connection.execute(f"DROP TABLE IF EXISTS {table} CASCADE".encode())
+        connection.execute(EMPTY)
+        room = int(_one(connection, ROOM))
+        return _one(connection, SIGNATURE) == self._signature and room < self._room + ROOM_LEFT_MAX
 
 
 def _tables(connection: psycopg.Connection) -> set[str]:

@@ -11,26 +11,28 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from devtools.servers import PostgresConnection
+from tests.contract import warm
 from tests.databases import EMPTY
 
 
 @pytest.fixture(scope="session")
 def reused_postgres(pg_server: PostgresConnection, migrated_template: str) -> Iterator[str]:
     name = f"reused_{uuid.uuid4().hex[:12]}"  # each folder of tests, in each process, has one
-    yield pg_server.create_database(name, template=migrated_template)
+    url = pg_server.create_database(name, template=migrated_template)
+    yield url
+    warm.forget(url)
     pg_server.drop_database(name)
 
 
 @pytest.fixture
 def reused_postgres_url(reused_postgres: str) -> Iterator[str]:
     """A PostgreSQL database with the schema as it is and no row in it."""
+    warm.keep(reused_postgres)
     yield reused_postgres
-    with psycopg.connect(reused_postgres, autocommit=True) as connection:
-        connection.execute(EMPTY)
+    warm.connection(reused_postgres).execute(EMPTY)
 
 
 @pytest.fixture(scope="session")
