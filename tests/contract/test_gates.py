@@ -9,7 +9,7 @@ import pytest
 
 from dutiful.model.gates import Gate
 from dutiful.model.jobs import Lease
-from dutiful.operations import doubts, enqueue, gates, people, starts
+from dutiful.operations import doubts, enqueue, gates, people, starts, verify
 from tests.contract.stores import APP, SECOND, new
 from tests.contract.world import World
 
@@ -274,3 +274,111 @@ def test_no_window_has_more_starts_than_the_rate_and_its_burst(world: World) -> 
     for i, start in enumerate(began):
         for j in range(i, len(began)):
             assert j - i + 1 <= (began[j] - start) / SECOND + 3
+
+
+# ── who does not wait ───────────────────────────────────────────────────────────────────────
+
+
+def taken(world: World, lease: Lease, *doors: Gate) -> gates.Taken:
+    return world.run(gates.take(APP, lease.job_id, lease.token, doors))
+
+
+def test_places_are_taken_at_the_claim_and_given_back_at_the_end(world: World) -> None:
+    for _ in range(3):
+        put(world)
+    first, second, third = world.claim(limit=10)
+    assert taken(world, first, LOCK) == gates.Taken()
+    assert taken(world, second, LOCK).busy == LOCK
+    waits = put(world, LOCK)
+    assert claimed(world) == []
+    assert world.end(first, "complete")
+    assert taken(world, third, LOCK).busy == LOCK, "who waited in line came first"
+    assert claimed(world) == [waits]
+
+
+@pytest.mark.parametrize("how", ["fail", "release", "bury", "doubt", "lapse", "skip"])
+def test_whichever_way_it_leaves_its_place_is_free(world: World, how: str) -> None:
+    put(world, delivery="at_most_once" if how == "doubt" else "at_least_once")
+    put(world)
+    worker = world.worker()
+    lease, other = world.claim(worker, limit=1)[0], world.claim(limit=1)[0]
+    assert taken(world, lease, LOCK) == gates.Taken()
+    if how == "lapse":
+        world.die(worker)
+    else:
+        if how == "doubt":
+            world.run(starts.start(APP, lease))
+        assert world.end(lease, how, **({"delay_us": SECOND} if how == "fail" else {}))
+    assert world.table("place") == []
+    assert taken(world, other, LOCK) == gates.Taken()
+    if how in ("fail", "release", "lapse"):
+        world.clock.advance(2 * SECOND)
+        again = world.claim(limit=10, promote=True) or world.claim(limit=10)
+        alone = None if again else world.claim_suspect(world.worker(alone=True))
+        assert [one.job_id for one in (again or [alone]) if one] == [lease.job_id], (
+            "it runs again, from no line"
+        )
+
+
+def test_a_run_that_is_over_takes_nothing(world: World) -> None:
+    put(world)
+    lease = lease_of(world)
+    world.end(lease, "release")
+    assert taken(world, lease, LOCK).lost
+    assert world.table("place") == []
+
+
+def test_all_places_are_taken_or_none(world: World) -> None:
+    for _ in range(2):
+        put(world)
+    first, second = world.claim(limit=10)
+    other = Gate("lock", "account:2", 1)
+    assert taken(world, first, LOCK) == gates.Taken()
+    assert taken(world, second, other, LOCK).busy == LOCK
+    assert len(world.table("place")) == 1
+
+
+def test_starts_are_taken_at_the_claim_within_the_rate(world: World) -> None:
+    began = []
+    for step in [0, 0, 0, 400_000, 700_000, 0, 5_000_000, 0, 0, 0, 300_000]:
+        world.clock.advance(step)
+        put(world)
+        lease = lease_of(world)
+        if taken(world, lease, rate(2)).busy is None:
+            began.append(world.clock())
+        world.end(lease, "complete")
+        for gate in world.run(gates.busy_rates()):
+            world.run(gates.grant(gate))
+    assert len(began) == 5
+    for i, start in enumerate(began):
+        for j in range(i, len(began)):
+            assert j - i + 1 <= (began[j] - start) / SECOND + 2
+
+
+# ── slots that are lowered ──────────────────────────────────────────────────────────────────
+
+
+def test_fewer_slots_leave_in_who_is_in_and_let_nobody_follow_until_there_is_room(world: World) -> None:
+    jobs = [put(world, TWO) for _ in range(3)]
+    first, second = world.claim(limit=10)
+    put(world, LOCK)
+    assert found(world) == set(), "they were let in when there were two"
+    assert world.end(first, "complete")
+    assert claimed(world) == [] and found(world) == set()
+    assert world.end(second, "complete")
+    assert claimed(world) == [jobs[2]]
+    assert found(world) == set()
+
+
+def found(world: World) -> set[str]:
+    return {one.invariant for one in world.run(verify.check(APP, full=True))}
+
+
+def test_one_more_than_the_lowered_slots_is_noticed(world: World) -> None:
+    for _ in range(2):
+        put(world, TWO)
+    assert len(world.claim(limit=10)) == 2
+    late = put(world, LOCK)
+    world.sql("UPDATE dutiful.job SET gate = NULL, gate_seq = NULL, ready_seq = 1 WHERE id = %s", late)
+    assert claimed(world) == [late]
+    assert "I13" in found(world)

@@ -15,6 +15,7 @@ from dutiful.model.gates import Gate
 from dutiful.operations import enqueue, gates, verify
 from dutiful.sql import schema
 from tests.contract import test_gates as sound
+from tests.contract.planting import planted
 from tests.contract.stores import APP, new
 from tests.contract.world import World
 
@@ -139,6 +140,16 @@ def test_a_rate_that_forgets_what_it_granted_is_noticed(
     assert fails(sound.test_no_window_has_more_starts_than_the_rate_and_its_burst, world)
 
 
+def test_a_place_that_is_taken_beside_others_is_noticed_by_the_checker(world: World) -> None:
+    for _ in range(2):
+        put(world)
+    engine = "postgres" if world.engine.name == "postgres" else "sqlite"
+    with planted(engine, {"places_taken": [("LIMIT :limit", "LIMIT 0")]}):
+        for lease in world.claim(limit=10):
+            assert sound.taken(world, lease, LOCK).busy is None
+    assert found(world) == {"I13"}
+
+
 # ── two sessions ────────────────────────────────────────────────────────────────────────────
 
 
@@ -217,3 +228,40 @@ def test_an_old_snapshot_lets_nobody_through(two: World) -> None:
     assert [lease.job_id for lease in two.claim(limit=10)][-1] == held
     assert two.run(gates.come()) == 1
     assert two.claim(limit=10) == []
+
+
+def took_at_once(two: World) -> list[bool]:
+    """Two runs that take one place, the second while the first has not committed: who was told that it has it."""
+    for _ in range(2):
+        put(two)
+    first, second = (lease for lease in two.claim(limit=10))
+    conninfo = two.engine.conninfo  # type: ignore[attr-defined]
+    told: dict[str, bool] = {}
+    with psycopg.connect(conninfo) as a, psycopg.connect(conninfo) as b, psycopg.connect(conninfo) as eye:
+        eye.autocommit = True
+        take = gates.take(APP, first.job_id, first.token, [LOCK])
+        told["first"] = two.engine.bind(a).run(take).busy is None
+
+        def later() -> None:
+            take = gates.take(APP, second.job_id, second.token, [LOCK])
+            told["second"] = two.engine.bind(b).run(take).busy is None
+            b.commit()
+
+        thread = threading.Thread(target=later)
+        thread.start()
+        waiting = "SELECT 1 FROM pg_locks WHERE pid = %s AND NOT granted"
+        while thread.is_alive() and not eye.execute(waiting, [b.info.backend_pid]).fetchall():
+            time.sleep(0.005)
+        a.commit()
+        thread.join()
+    return [told["first"], told["second"]]
+
+
+def test_two_who_do_not_wait_never_take_one_place(two: World) -> None:
+    assert took_at_once(two) == [True, False]
+
+
+def test_taking_without_the_gates_lock_is_noticed(two: World) -> None:
+    with planted("postgres", {"hold_gates": [("FOR NO KEY UPDATE", "")]}):
+        assert took_at_once(two) == [True, True]
+    assert found(two) == {"I13"}

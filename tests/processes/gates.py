@@ -33,6 +33,8 @@ APP = "gates"
 KNOWN = {"t": 1}
 POOLS = 5
 SLOTS = 3
+HOSTS = 2
+BURST = 5
 LEASE_US = 3_000_000
 
 
@@ -53,7 +55,7 @@ def gates_of(key: int, rate_us: int | None) -> tuple[Gate, ...]:
     lock = Gate("lock", f"pool:{key % POOLS}", SLOTS)
     if rate_us is None:
         return (order, lock)
-    return (order, lock, Gate("rate", f"host:{key % 2}", 0, per_us=rate_us, burst=5))
+    return (order, lock, Gate("rate", f"host:{key % HOSTS}", 0, per_us=rate_us, burst=BURST))
 
 
 def produce(url: str, jobs: int, keys: int, part: int, parts: int, rate_us: int | None, seed: int) -> None:
@@ -99,7 +101,8 @@ def work(url: str, log: str, seed: int, fail: float) -> None:
             continue
         begun = time.time_ns()
         rows = [(lease, msgspec.json.decode(lease.args)) for lease in leases]
-        os.write(out, "".join(f"b {lease.token} {a['key']} {a['n']} {begun}\n" for lease, a in rows).encode())
+        lines = (f"b {lease.token} {a['key']} {a['n']} {begun} {lease.claimed_at_us}\n" for lease, a in rows)
+        os.write(out, "".join(lines).encode())
         time.sleep(chance.choice((0, 0.002)))
         ended = time.time_ns()
         os.write(out, "".join(f"e {lease.token} {ended}\n" for lease in leases).encode())
@@ -198,7 +201,12 @@ def faults(log: Path, rate_us: int | None) -> list[str]:
     found: list[str] = []
     runs = sorted(_runs(log))
     by_key: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
-    for begun, ended, key, n in runs:
+    if rate_us is not None:
+        for host in range(HOSTS):
+            starts = sorted(claimed for _, _, key, _, claimed in runs if key % HOSTS == host)
+            if (over := above(starts, rate_us)) > 0:
+                found.append(f"host {host}: {over:.2f} starts more in a window than its rate and burst allow")
+    for begun, ended, key, n, _ in runs:
         by_key[key].append((begun, ended, n))
     for key, spans in by_key.items():
         for (_, ended, n), (begun, _, after) in pairwise(spans):
@@ -207,7 +215,9 @@ def faults(log: Path, rate_us: int | None) -> list[str]:
             if begun < ended:
                 found.append(f"customer {key}: jobs {n} and {after} ran at once")
     for pool in range(POOLS):
-        marks = [(at, step) for b, e, key, _ in runs if key % POOLS == pool for at, step in ((b, 1), (e, -1))]
+        marks = [
+            (at, step) for b, e, key, _, _ in runs if key % POOLS == pool for at, step in ((b, 1), (e, -1))
+        ]
         level = most = 0
         for _, step in sorted(marks):
             level += step
@@ -217,18 +227,31 @@ def faults(log: Path, rate_us: int | None) -> list[str]:
     return found
 
 
-def _runs(log: Path) -> Iterator[tuple[int, int, int, int]]:
+def above(starts: list[int], rate_us: int) -> float:
+    """By how many starts the worst of all windows is above its share of the rate and the burst.
+
+    ``starts`` are the database's instants of the claims, in order. A window from one start to another holds
+    ``j - i + 1``; so it is enough to carry along where the worst one that ends here began.
+    """
+    worst, least = 0.0, float("inf")
+    for n, at in enumerate(starts):
+        least = min(least, n - at / rate_us)
+        worst = max(worst, n + 1 - at / rate_us - least - BURST)
+    return worst if worst > 1e-3 else 0.0  # what is lost in the last places of a float
+
+
+def _runs(log: Path) -> Iterator[tuple[int, int, int, int, int]]:
     for path in log.iterdir():
-        open_: dict[str, tuple[int, int, int]] = {}
+        open_: dict[str, tuple[int, int, int, int]] = {}
         for line in path.read_text().splitlines():
             words = line.split()
             if words[0] == "b":
-                open_[words[1]] = (int(words[4]), int(words[2]), int(words[3]))
+                open_[words[1]] = (int(words[4]), int(words[2]), int(words[3]), int(words[5]))
             elif words[1] in open_:
-                begun, key, n = open_.pop(words[1])
-                yield begun, int(words[2]), key, n
-        for begun, key, n in open_.values():
-            yield begun, begun, key, n
+                begun, key, n, claimed = open_.pop(words[1])
+                yield begun, int(words[2]), key, n, claimed
+        for begun, key, n, claimed in open_.values():
+            yield begun, begun, key, n, claimed
 
 
 if __name__ == "__main__":

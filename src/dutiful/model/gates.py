@@ -15,6 +15,7 @@ from .errors import InvalidTask
 from .keys import Template
 
 Kind = Literal["order", "lock", "fair", "rate"]
+OnBusy = Literal["wait", "skip", "dead"]
 
 FAIR_PLACES = 100
 """So many jobs of one key of ``fair=`` stand in a queue at once; the others wait outside."""
@@ -27,14 +28,18 @@ class Lock:
     """At most ``slots`` jobs of one key run at once. ``Lock("account:{account_id}")``: one.
 
     A job takes its place when its turn comes, and gives it back when it leaves "running": after a failure
-    it stands in line again, at the back. Raises InvalidTask for slots outside 1 to 10,000.
+    it stands in line again, at the back. ``on_busy="skip"`` or ``"dead"``: it does not wait. When a worker
+    has claimed it and finds no place free, it is skipped (done, and told so), or dead. Raises InvalidTask
+    for slots outside 1 to 10,000.
     """
 
     key: str
     slots: int = 1
+    on_busy: OnBusy = "wait"
 
     def __post_init__(self) -> None:
         _whole(self.slots, "Lock(slots=)", SLOTS_MAX)
+        _known_busy(self.on_busy, "Lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +64,19 @@ class Rate:
     """At most ``times`` starts ``per`` duration and key, and at most ``burst`` at once (default: 1).
 
     In any window there are no more starts than its share of the rate and ``burst``. Without a key the rate
-    is the task's. Raises InvalidTask for times outside 1 to 1,000,000 or a burst outside 1 to ``times``.
+    is the task's. ``on_busy="skip"`` or ``"dead"``: a job that a worker has claimed and for which there is
+    no start does not wait, as with :class:`Lock`. Raises InvalidTask for times or a burst outside 1 to
+    1,000,000.
     """
 
     times: int
     per: Duration = "1s"
     key: str | None = None
     burst: int = 1
+    on_busy: OnBusy = "wait"
 
     def __post_init__(self) -> None:
+        _known_busy(self.on_busy, "Rate")
         _whole(self.times, "Rate(times)", TIMES_MAX)
         _whole(self.burst, "Rate(burst=)", TIMES_MAX)
         if microseconds(self.per, what="per") <= 0:
@@ -89,6 +98,7 @@ class Gate:
     passes: bool = False
     per_us: int | None = None
     burst: int | None = None
+    on_busy: OnBusy = "wait"
 
     @property
     def row(self) -> dict[str, Any]:
@@ -105,7 +115,10 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """What a task declares about gates, its templates parsed; :meth:`of` a job in the order of passing."""
+    """What a task declares about gates, its templates parsed.
+
+    :meth:`of` is where a job waits, in the order of passing; :meth:`judged` what is judged at its claim.
+    """
 
     order: tuple[Template, Order] | None = None
     lock: tuple[Template, Lock] | None = None
@@ -148,20 +161,32 @@ class Gates:
         )
 
     def of(self, arguments: Mapping[str, Any]) -> tuple[Gate, ...]:
-        """The gates of a job with these arguments (defaults filled in). Raises InvalidOption."""
+        """Where a job with these arguments (defaults filled in) waits. Raises InvalidOption."""
+        return tuple(gate for gate in self._all(arguments) if gate.on_busy == "wait")
+
+    @property
+    def judges(self) -> bool:
+        """Whether anything is judged when a job is claimed."""
+        return any(one is not None and one[1].on_busy != "wait" for one in (self.lock, self.rate))
+
+    def judged(self, arguments: Mapping[str, Any]) -> tuple[Gate, ...]:
+        """What a job must find free when it is claimed, and does not wait for. Raises InvalidOption."""
+        return tuple(gate for gate in self._all(arguments) if gate.on_busy != "wait")
+
+    def _all(self, arguments: Mapping[str, Any]) -> tuple[Gate, ...]:
         found = []
         if self.order is not None:
             template, order = self.order
             found.append(Gate("order", template.render(arguments), 1, passes=order.on_dead == "pass"))
         if self.lock is not None:
             template, lock = self.lock
-            found.append(Gate("lock", template.render(arguments), lock.slots))
+            found.append(Gate("lock", template.render(arguments), lock.slots, on_busy=lock.on_busy))
         if self.fair is not None:
             found.append(Gate("fair", self.fair.render(arguments), FAIR_PLACES))
         if self.rate is not None:
             template, rate = self.rate
             key = template.render(arguments)
-            found.append(Gate("rate", key, 0, per_us=rate.start_us, burst=rate.burst))
+            found.append(Gate("rate", key, 0, per_us=rate.start_us, burst=rate.burst, on_busy=rate.on_busy))
         return tuple(found)
 
 
@@ -185,6 +210,11 @@ def granted(
         at = instant
     level = min(float(burst), level + max(0, now_us - at) / per_us)
     return level, max(0, int(level + 1e-9) - open_)
+
+
+def _known_busy(word: object, kind: str) -> None:
+    if word not in ("wait", "skip", "dead"):
+        raise InvalidTask(f"{kind}(on_busy=) is wait, skip or dead, not {word!r}.")
 
 
 def _whole(value: object, what: str, most: int) -> None:

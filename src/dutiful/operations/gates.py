@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from ..model.gates import Gate, granted
 from .plan import Call, Steps, as_json, operation, query
@@ -74,6 +75,52 @@ def grant(gate: int) -> Steps[int]:
     level, starts = granted(level, level_at, per, burst, begun, open_, now)
     params = {"gate": gate, "seen": as_json(seen), "level": level, "at": now, "n": min(starts, STARTS_MAX)}
     return len((yield Call("grant_starts", params)))
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The gate that was ``busy`` (None: all places are taken), or ``lost``: the run is over."""
+
+    busy: Gate | None = None
+    lost: bool = False
+
+
+@operation
+def take(app: str, job_id: str, token: str, wanted: Sequence[Gate]) -> Steps[Taken]:
+    """A run takes its places where its job did not wait for them: all, or none where one is busy.
+
+    They are given back as all places are, when the job leaves "running". Who waits in line goes first: a
+    gate with a line is busy.
+    """
+    rows = yield Call("hold_run", {"id": job_id, "token": token})
+    if not rows:
+        return Taken(lost=True)
+    claimed_at = int(rows[0][0])
+    ids = yield from known(app, wanted)
+    of = {ids[gate.kind, gate.key]: gate for gate in wanted}
+    buckets = {row[0]: row for row in (yield Call("hold_gates", {"gates": as_json(sorted(of))}))}
+    places: list[dict[str, int | None]] = []
+    for gate, one in of.items():
+        _, low, per, burst, level, level_at = buckets[gate]
+        [(others, own)] = yield Call(
+            "places_taken", {"gate": gate, "low": low, "id": job_id, "limit": max(1, one.slots)}
+        )
+        if one.kind == "rate":
+            begun, open_ = [], 0
+            for _, began_at, waits in (yield Call("granted_starts", {"gate": gate})):
+                if began_at is not None:
+                    begun.append(int(began_at))
+                open_ += bool(waits)
+            _, starts = granted(level, level_at, per, burst, begun, open_, claimed_at)
+            if others or starts < 1:  # somebody waits for a start, or there is none
+                return Taken(busy=one)
+            places.append({"gate": gate, "granted": claimed_at})
+        elif not own:
+            if others >= one.slots:
+                return Taken(busy=one)
+            places.append({"gate": gate, "granted": None})
+    yield Call("take_places", {"id": job_id, "rows": as_json(places)})
+    return Taken()
 
 
 def _with(app: str, rows: Sequence[object]) -> dict[str, object]:

@@ -96,7 +96,8 @@ def _not_live(facts: Facts) -> Why:
     how = {"performed": "", "duplicate": " as a duplicate", "skipped": " by being skipped"}
     how["waived"] = ", given up by a person"
     outcome = how.get(job.outcome or "", f" ({job.outcome})")
-    return Why("done", f"done{since}{outcome}: there is nothing left to run.")
+    skipped = f" ({job.reason})" if job.outcome == "skipped" and job.reason else ""
+    return Why("done", f"done{since}{outcome}{skipped}: there is nothing left to run.")
 
 
 def _when_cancelled(job: JobView) -> str:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from ..app import events
 from ..app.events import emit
 from ..app.lateness import in_place_of
+from ..model.errors import DutifulError
 from ..model.jobs import Ending, Failure, Lease
 from ..model.late import judge_late
+from ..operations import gates
 
 if TYPE_CHECKING:
     from ..app.app import App
@@ -45,18 +47,17 @@ def unwanted(app: App, lease: Lease) -> Ending | None:
         reason = f"{ASKED} while an earlier run was under way"
         return Ending("abort", lease.job_id, lease.token, lease.run_no, reason=reason, begun=False)
     task = app.find_task(lease.task)
-    if task.policy.late is None and lease.deadline_us is None:
-        return None
-    verdict = judge_late(task.policy.late, lease)
+    late = task.policy.late is not None or lease.deadline_us is not None
+    verdict = judge_late(task.policy.late, lease) if late else None
     if verdict is None:
-        return None
+        return busy(app, task, lease)
     about: dict[str, Any] = {"job_id": lease.job_id, "task": lease.task, "why": verdict.why}
     end = Ending(
         "skip", lease.job_id, lease.token, lease.run_no, reason=verdict.why, begun=False, app=app.name
     )
     if verdict.then == "run":
         emit(logger, logging.WARNING, events.JOB_LATE, **about)
-        return None
+        return busy(app, task, lease)
     if verdict.then == "skip":
         emit(logger, logging.WARNING, events.JOB_SKIPPED, **about)
         return end
@@ -69,6 +70,33 @@ def unwanted(app: App, lease: Lease) -> Ending | None:
         return None  # it cannot be read: its run says so, and it is dead for that reason
     emit(logger, logging.WARNING, events.JOB_SKIPPED, **about, instead=follow.id)
     return replace(end, reason=f"{verdict.why}; {follow.task} in its place, job {follow.id}", follow=follow)
+
+
+def busy(app: App, task: Task[..., Any], lease: Lease) -> Ending | None:
+    """How a claimed job ends that does not wait (``on_busy=``) and finds a gate busy; None: it has its places."""
+    if task.gates is None or not task.gates.judges:
+        return None
+    end = Ending("skip", lease.job_id, lease.token, lease.run_no, begun=False, app=app.name)
+    try:
+        wanted = task.gates.judged(task.codec.with_defaults(task.codec.decode(lease.args)))
+    except Exception:
+        return None  # it cannot be read: its run says so, and it is dead for that reason
+    try:
+        taken = app.engine.run(gates.take(app.name, lease.job_id, lease.token, wanted))
+    except DutifulError as error:  # nobody knows whether it has its places: handed back, it has none
+        emit(logger, logging.WARNING, events.CHORE_FAILED, chore="take", error=str(error))
+        return replace(end, verb="release", charged=False)
+    if taken.lost:
+        return replace(end, verb="release", charged=False)  # which says that the run is over
+    if taken.busy is None:
+        return None
+    why = f"busy: {taken.busy.kind} {taken.busy.key}"
+    if taken.busy.on_busy == "skip":
+        emit(logger, logging.WARNING, events.JOB_SKIPPED, job_id=lease.job_id, task=lease.task, why=why)
+        return replace(end, reason=why)
+    emit(logger, logging.ERROR, events.JOB_EXPIRED, job_id=lease.job_id, task=lease.task, why=why)
+    failure = Failure("GateBusy", why)
+    return replace(end, verb="bury", reason="gave_up", failure=failure)
 
 
 def as_cancelled(task: Task[..., Any], lease: Lease, ending: Ending) -> Ending:

@@ -40,3 +40,9 @@ SELECT g.id, g.app, g.kind, g.key, g.slots, g.low, g.per, g.burst FROM dutiful.g
  WHERE (CAST(:app AS text) IS NULL OR g.app = :app) AND g.key = :key
    AND (CAST(:kind AS text) IS NULL OR g.kind = :kind)
  ORDER BY g.app, g.kind LIMIT 20
+
+-- name: places_taken
+-- How many of others stand at a gate, counted up to :limit, and whether this job does. Starts that were granted stand nowhere.
+SELECT count(*), EXISTS (SELECT 1 FROM dutiful.place AS p WHERE p.job_id = :id AND p.gate = :gate AND p.granted IS NULL)
+  FROM (SELECT 1 FROM dutiful.place AS p
+         WHERE p.gate = :gate AND p.seq > :low AND p.granted IS NULL AND p.job_id <> :id LIMIT :limit) AS x

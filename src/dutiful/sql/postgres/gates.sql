@@ -4,7 +4,7 @@ SELECT f.kind, f.key, f.id FROM dutiful.find_gates(:app, :rows::jsonb) AS f
 
 -- name: add_gates
 -- Gates that are new, or declared otherwise than before, in the order of their keys, so that two producers
--- cannot deadlock. A new bucket is full.
+-- cannot deadlock. A new bucket is full. Fewer slots: whoever is in stays in.
 INSERT INTO dutiful.gate AS g (app, kind, key, slots, passes, per, burst, level, level_at)
 SELECT :app, r.kind, r.key, r.slots, r.passes, r.per, r.burst, r.burst,
        CASE WHEN r.kind = 'rate' THEN :now END
@@ -12,7 +12,8 @@ SELECT :app, r.kind, r.key, r.slots, r.passes, r.per, r.burst, r.burst,
        AS r(kind text, key text, slots integer, passes boolean, per bigint, burst integer)
  ORDER BY r.kind, r.key
 ON CONFLICT (app, kind, key) DO UPDATE
-   SET slots = excluded.slots, passes = excluded.passes, per = excluded.per, burst = excluded.burst
+   SET slots = excluded.slots, passes = excluded.passes, per = excluded.per, burst = excluded.burst,
+       excused = CASE WHEN excluded.slots < g.slots THEN nextval('dutiful.gate_seq') ELSE g.excused END
 RETURNING g.kind, g.key, g.id
 
 -- name: come_to_gates
@@ -103,3 +104,23 @@ RETURNING j.id::text
 SELECT g.id, g.kind, g.key, g.slots, g.low, g.per, g.burst, g.level, g.level_at, p.seq, :now
   FROM dutiful.place AS p JOIN dutiful.gate AS g ON g.id = p.gate
  WHERE p.job_id = :id::uuid AND p.gate = :gate AND p.granted IS NULL
+
+-- name: hold_run
+-- A run that is still its job's, held until this commits: when it was claimed.
+SELECT j.claimed_at FROM dutiful.job AS j WHERE j.id = :id::uuid AND j.token = :token::uuid FOR NO KEY UPDATE
+
+-- name: hold_gates
+-- Locks these gates, in the order of their ids; what they are is read under the locks.
+SELECT g.id, g.low, g.per, g.burst, g.level, g.level_at FROM dutiful.gate AS g
+ WHERE g.id = ANY(ARRAY(SELECT e.value::bigint FROM jsonb_array_elements_text(:gates::jsonb) AS e(value)))
+ ORDER BY g.id FOR NO KEY UPDATE
+
+-- name: take_places
+-- A run's places at gates at which its job did not stand; a start of a rate is one that began at its claim. "gates" of
+-- the job is not null from now on, so that the places are given back when it leaves "running".
+WITH marked AS (
+    UPDATE dutiful.job AS j SET gates = coalesce(j.gates, '{}') WHERE j.id = :id::uuid
+)
+INSERT INTO dutiful.place (gate, seq, job_id, due, rate, granted)
+SELECT r.gate, nextval('dutiful.gate_seq'), :id::uuid, true, r.granted IS NOT NULL, r.granted
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(gate bigint, granted bigint)

@@ -8,7 +8,7 @@ SELECT g.kind, g.key, g.id
    AND g.burst IS json_extract(e.value, '$.burst')
 
 -- name: add_gates
--- Gates that are new, or declared otherwise than before. A new bucket is full.
+-- Gates that are new, or declared otherwise than before. A new bucket is full. Fewer slots: whoever is in stays in.
 INSERT INTO dutiful.gate (app, kind, key, slots, passes, per, burst, level, level_at)
 SELECT :app, json_extract(e.value, '$.kind'), json_extract(e.value, '$.key'), json_extract(e.value, '$.slots'),
        json_extract(e.value, '$.passes'), json_extract(e.value, '$.per'), json_extract(e.value, '$.burst'),
@@ -16,7 +16,9 @@ SELECT :app, json_extract(e.value, '$.kind'), json_extract(e.value, '$.key'), js
   FROM json_each(:rows) AS e
  WHERE true
 ON CONFLICT (app, kind, key) DO UPDATE
-   SET slots = excluded.slots, passes = excluded.passes, per = excluded.per, burst = excluded.burst
+   SET slots = excluded.slots, passes = excluded.passes, per = excluded.per, burst = excluded.burst,
+       excused = CASE WHEN excluded.slots < slots THEN coalesce((SELECT max(p.seq) FROM dutiful.place AS p), 0)
+                      ELSE excused END
 RETURNING kind, key, id
 
 -- name: come_to_gates
@@ -93,3 +95,21 @@ RETURNING id
 SELECT g.id, g.kind, g.key, g.slots, g.low, g.per, g.burst, g.level, g.level_at, p.seq, :now
   FROM dutiful.place AS p JOIN dutiful.gate AS g ON g.id = p.gate
  WHERE p.job_id = :id AND p.gate = :gate AND p.granted IS NULL
+
+-- name: hold_run
+-- A run that is still its job's: when it was claimed.
+SELECT j.claimed_at FROM dutiful.job AS j WHERE j.id = :id AND j.token = :token
+
+-- name: hold_gates
+-- What these gates are.
+SELECT g.id, g.low, g.per, g.burst, g.level, g.level_at FROM dutiful.gate AS g
+ WHERE g.id IN (SELECT e.value FROM json_each(:gates) AS e) ORDER BY g.id
+
+-- name: take_places
+-- A run's places at gates at which its job did not stand; a start of a rate is one that began at its claim. "gates" of
+-- the job is not null from now on, so that the places are given back when it leaves "running".
+UPDATE dutiful.job SET gates = coalesce(gates, '[]') WHERE id = :id;
+INSERT INTO dutiful.place (gate, job_id, due, rate, granted)
+SELECT json_extract(e.value, '$.gate'), :id, 1, json_extract(e.value, '$.granted') IS NOT NULL,
+       json_extract(e.value, '$.granted')
+  FROM json_each(:rows) AS e

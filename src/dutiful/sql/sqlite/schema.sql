@@ -888,3 +888,12 @@ CREATE TABLE dutiful_alert_channel (
     error     text,
     PRIMARY KEY (app, name)
 );
+
+-- The span in which a job was enqueued, where one was active (a traceparent of W3C's).
+CREATE TABLE dutiful_trace (
+    job_id  text NOT NULL PRIMARY KEY,
+    at      integer NOT NULL,
+    context text NOT NULL
+);
+
+CREATE INDEX dutiful_trace_at ON dutiful_trace (at);

@@ -4,6 +4,7 @@
 -- through, and never updated for a job: "low", below which no place is taken, moves once in a while. A lock and
 -- a share let "slots" through at once, an order one, a rate none: its starts are granted by a chore, from a bucket
 -- that holds at most "burst" and was at "level" at the instant "level_at". "passes": a dead job blocks no order.
+-- "excused": places up to that one may have been taken when there were more slots.
 CREATE TABLE dutiful.gate (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     app      text NOT NULL,
@@ -11,6 +12,7 @@ CREATE TABLE dutiful.gate (
     key      text NOT NULL,
     slots    integer NOT NULL,
     low      bigint NOT NULL DEFAULT 0,
+    excused  bigint NOT NULL DEFAULT 0,
     passes   boolean NOT NULL DEFAULT false,
     per      bigint,
     burst    integer,

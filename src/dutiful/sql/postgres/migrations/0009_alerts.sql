@@ -57,3 +57,12 @@ CREATE TABLE dutiful.alert_channel (
     error     text,
     PRIMARY KEY (app, name)
 );
+
+-- The span in which a job was enqueued, where one was active (a traceparent of W3C's).
+CREATE TABLE dutiful.trace (
+    job_id  uuid NOT NULL PRIMARY KEY,
+    at      bigint NOT NULL,
+    context text NOT NULL
+);
+
+CREATE INDEX trace_at ON dutiful.trace (at);

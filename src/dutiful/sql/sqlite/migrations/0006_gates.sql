@@ -3,6 +3,7 @@
 -- One for each key of an order, a lock, a rate or a share. A lock and a share let "slots" through at once, an
 -- order one, a rate none: its starts are granted by a chore, from a bucket that holds at most "burst" and was
 -- at "level" at the instant "level_at". "passes": a dead job blocks no order. "low" is PostgreSQL's.
+-- "excused": places up to that one may have been taken when there were more slots.
 CREATE TABLE dutiful_gate (
     id       integer PRIMARY KEY,
     app      text NOT NULL,
@@ -10,6 +11,7 @@ CREATE TABLE dutiful_gate (
     key      text NOT NULL,
     slots    integer NOT NULL,
     low      integer NOT NULL DEFAULT 0,
+    excused  integer NOT NULL DEFAULT 0,
     passes   integer NOT NULL DEFAULT 0,
     per      integer,
     burst    integer,
