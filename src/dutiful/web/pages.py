@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from ..model import errors
 from ..model.ids import parse_id
+from ..model.ops_errors import ReadOnly
 from ..operations import inspect
 from ..supervise import prometheus
 from ..supervise.verdict import document as verdict_document
@@ -147,6 +148,8 @@ def _ask_first(request: Request, ask: Ask, dialog: Dialog, status: int = 200) ->
 
 def _act(site: Site, verb: Verb) -> Endpoint:
     def answer(request: Request, ask: Ask) -> Response:
+        if site.readonly:  # asked once more by Ops, and once more by the store
+            raise ReadOnly("This page was opened read-only: nothing was done.")
         said = verb.act(ask)
         address = ask.lands or safe_back(ask, ask.said("back"))
         sign = "&" if "?" in address else "?"

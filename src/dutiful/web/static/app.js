@@ -193,7 +193,7 @@ function look() {
   const hide = !lost || stopped;
   if (banner.hidden !== hide) {
     banner.hidden = hide;
-    if (hide) refresh(); else sayVerdict('?', '');
+    if (hide) { etag = null; refresh(); } else sayVerdict('?', '');
   }
   if (!hide) $('span', banner).textContent = `${at} UTC${trouble ? `: ${trouble}` : ''}`;
 }
