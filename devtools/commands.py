@@ -27,6 +27,7 @@ USAGE = """\
   model [args]        the protocol and its weakened forms, explored state by state
   sim [args]          the code under a seeded scheduler, with faults at every yield (--seeds N)
   interleave [args]   statements of two or three sessions in every order, on PostgreSQL
+  shots [FOLDER]      pictures of every screen of the web page, to be looked at
   powerloss [args]    the power goes after each write of SQLite (--images N --seed S)
   python [args]       the Python of the test environment
 """
@@ -37,6 +38,7 @@ LONG = {
     "sim": "tests.simulation",
     "interleave": "tests.interleavings",
     "powerloss": "tests.powerloss",
+    "shots": "tests.web.shots",
 }
 """What checks the promise at full size: commands of their own, each a package of tests."""
 
@@ -97,7 +99,7 @@ def bench(arguments: Sequence[str]) -> int:
 def long_run(name: str, arguments: Sequence[str]) -> NoReturn:
     """One of the long runs; what it needs of servers is brought as for the tests."""
     environment = environments.ready(_main_environment(), "dev")
-    needs.POSTGRES.obtain(environment)
+    (needs.CHROMIUM if name == "shots" else needs.POSTGRES).obtain(environment)
     _become(environment, [str(environment.python), "-m", LONG[name], *arguments])
 
 

@@ -69,7 +69,8 @@ def by_asgi(host: Any) -> Callable[[str, str, bytes, str], Got]:
 
         scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method,
-            "scheme": "http", "path": path, "raw_path": path.encode(), "root_path": "", "query_string": query.encode(),
+            "scheme": "http", "path": path, "raw_path": path.encode(),
+            "root_path": "", "query_string": query.encode(),
             "headers": [(name.encode(), value.encode()) for name, value in headers(who, body)],
             "client": ("10.0.0.7", 1), "server": ("testserver", 80), "state": {},
         }  # fmt: skip
