@@ -20,6 +20,7 @@ from ..model.late import Late
 from ..model.payload import Codec
 from ..model.retry import Retry
 from ..model.signatures import batched
+from . import tracing
 from .handle import Handle
 from .lateness import check_late, deadline_of
 from .lookups import Lookup
@@ -316,6 +317,7 @@ class Using(Generic[P, R]):
             delivery=task.policy.delivery,
             repeated=self.job_id is not None,
             gates=gates,
+            trace=tracing.current(),
             **self._options,
         )
 

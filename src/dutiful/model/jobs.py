@@ -45,11 +45,13 @@ class NewJob:
     actor: str = ""
     repeated: bool = False
     gates: tuple[Gate, ...] = ()
+    trace: str | None = None
+    """The span in which it is enqueued, where somebody traces."""
 
     @property
     def plain(self) -> bool:
         """Whether it is due at once and has nothing of its own that a bulk load would leave out."""
-        special = (self.key, self.run_at_us, self.deadline_us, self.deadline_in_us)
+        special = (self.key, self.run_at_us, self.deadline_us, self.deadline_in_us, self.trace)
         return not self.delay_us and not self.gates and all(one is None for one in special)
 
 

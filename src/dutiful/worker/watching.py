@@ -20,7 +20,7 @@ from ..engines.contract import Engine
 from ..model.alerts import Alerts, Message
 from ..model.errors import DutifulError
 from ..model.verdict import Verdict
-from ..operations import alerts, workers
+from ..operations import alerts, traces, workers
 from ..operations.alerts import Taken
 from .sending import NotSent, post, send
 
@@ -33,6 +33,7 @@ WATCH_S = 30.0
 DECLARE_S = 600.0
 FORGET_S = 3600.0
 HEARTBEAT_S = 60.0
+TRACE_KEEP_US = 30 * 86_400_000_000
 
 
 class Watching:
@@ -82,6 +83,7 @@ class Watching:
             verdict = engine.run(alerts.watch(app))
             if engine.run(workers.turn(f"forget_alerts:{app}", round(FORGET_S * 1e6))):
                 engine.run(alerts.forget(app))
+                engine.run(traces.forget(TRACE_KEEP_US))
         self.deliver()
         if verdict is not None:
             self._beat(verdict)

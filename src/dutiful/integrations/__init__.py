@@ -1,0 +1,1 @@
+"""Other libraries' own ways, each by an extra of its name."""
