@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .app.transactions import AsyncTransaction, Transaction
     from .app.versions import acompare_and_set, awrite_version, compare_and_set, write_version
     from .engines.ledgers import make_ledger
+    from .model.alerts import Alerts, Apprise, Command, Quiet, Smtp, Webhook
     from .model.errors import (
         CommitUnknown,
         Conflict,
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
         WrongArgument,
         WrongState,
     )
-    from .model.alerts import Alerts, Apprise, Command, Quiet, Smtp, Webhook
     from .model.gates import Lock, Order, Rate
     from .model.late import Late
     from .model.retry import GiveUp, Retry, RetryIn, Snooze

@@ -48,7 +48,7 @@ class App(Schedules, Locks):
     before it is needed. ``databases`` are others in which exactly_once tasks may do their work, by
     name: their ledger is there (dutiful migrate --ledger URL). ``keep`` is how long finished jobs stay
     in the history; ``release`` names the deployed version, for people; ``locks`` keeps those of :meth:`lock`;
-    ``alerts`` says who is told when something is lost, doubled, late or unseen. Raises InvalidTask, InvalidUrl, DriverMissing.
+    ``alerts``: who is told of what needs one. Raises InvalidTask, InvalidUrl, DriverMissing.
     """
 
     def __init__(
