@@ -14,7 +14,7 @@ import dutiful
 from dutiful.engines import reading
 from dutiful.model.ids import make_id
 from dutiful.model.jobs import NewJob
-from dutiful.operations import audit, enqueue, inspect
+from dutiful.operations import audit, enqueue, inspect, metrics
 from dutiful.operations.why import why
 from tests.web.conftest import Page, Shop
 
@@ -221,3 +221,25 @@ def test_a_store_that_is_not_there_is_no_empty_list(tmp_path: Path) -> None:
     got = page.get("/dead")
     assert got.status == 503 and "There is no file" in got.body.decode()
     assert "Cannot say" in page.get("/").body.decode()
+
+
+def test_a4_the_summary_the_table_and_the_csv_of_a_chart_are_one(filled: Shop) -> None:
+    engine = filled.app.engine
+    clock = engine.clock
+    engine.clock = lambda: time.time_ns() // 1000 + 120_000_000  # two minutes on, the minutes are whole
+    try:
+        while engine.run(metrics.roll()):
+            pass
+        page = filled.page()
+        found = json.loads(page.get("/charts.json?range=1h").body)
+        text = page.get("/charts?range=1h").body.decode()
+        lines = page.get("/charts.csv?range=1h").body.decode().splitlines()
+    finally:
+        engine.clock = clock
+    done = sum(row["done"] for row in found["rows"])
+    failed = sum(row["failed"] for row in found["rows"])
+    assert done > 0 and f"{done:,} done, {failed:,} failed runs" in found["summary"]
+    assert found["summary"] in text.replace("&#39;", "'")
+    table = [int(one) for one in re.findall(r'data-done="(\d+)"', text)]
+    assert table == [row["done"] for row in found["rows"]]
+    assert [int(line.split(",")[1]) for line in lines[1:]] == table

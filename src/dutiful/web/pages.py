@@ -25,6 +25,7 @@ from .entrance import COOKIE, SESSION_S, OneTimeToken, PasswordFile, Visit
 from .guard import Refused
 from .live import Kept, Ticker
 from .routes import SCREENS, Screen
+from .screens import charts
 from .site import Site
 from .verbs import VERBS
 
@@ -54,6 +55,7 @@ def build(site: Site, entrance: Entrance = None) -> Starlette:
         routes.append(Route(verb.path, _act(site, verb), name=verb.name, methods=["POST"]))
     routes.append(Route("/jobs/{id}/args", _download(site), name="args", methods=["GET", "HEAD"]))
     routes.append(Route("/metrics", _metrics(site), name="metrics", methods=["GET", "HEAD"]))
+    routes.append(Route("/charts.csv", _csv(site), name="charts.csv", methods=["GET", "HEAD"]))
     routes.append(Route("/verdict.json", _verdict(site), name="verdict", methods=["GET", "HEAD"]))
     routes.append(Route("/find", _find(site), name="find", methods=["GET", "HEAD"]))
     routes.append(Route("/pulse", _pulse(site, ticker), name="pulse", methods=["GET", "HEAD"]))
@@ -205,6 +207,16 @@ def _verdict(site: Site) -> Endpoint:
     def answer(request: Request, ask: Ask) -> Response:
         fields = {"schema": "dutiful/verdict/1", **verdict_document(site.verdict())}
         return plain(msgspec.json.encode(fields), "application/json")
+
+    return _guarded(site, "view", True, answer)
+
+
+def _csv(site: Site) -> Endpoint:
+    """The points of the metrics screen, for a spreadsheet."""
+
+    def answer(request: Request, ask: Ask) -> Response:
+        body = charts.as_csv(charts.charts(ask))
+        return plain(body, "text/csv; charset=utf-8", name=f"{site.name}-points.csv")
 
     return _guarded(site, "view", True, answer)
 

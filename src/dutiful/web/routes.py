@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .asking import Ask
-from .screens import home, job, jobs, machinery, proof, record
+from .screens import charts, home, job, jobs, machinery, proof, record
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class Screen:
 SCREENS: tuple[Screen, ...] = (
     Screen("home", "/", "Home", home.home, group="Watch", key="h"),
     Screen("attention", "/attention", "Attention", record.attention_list, group="Watch", key="a"),
+    Screen("metrics", "/charts", "Metrics", charts.charts, group="Watch", key="m"),
     Screen("dead", "/dead", "Dead", jobs.dead, group="Jobs", key="d", narrow=True),
     Screen("dead_jobs", "/dead/jobs", "Dead jobs", jobs.dead_jobs, template="dead", narrow=True),
     Screen("jobs", "/jobs", "All jobs", jobs.all_jobs, group="Jobs", key="j", narrow=True),
