@@ -85,6 +85,7 @@ def screens(filled: Shop) -> list[str]:
     job = filled.ids["secret"]
     listed = [
         "/",
+        "/charts",
         "/attention",
         "/dead",
         "/dead/jobs",

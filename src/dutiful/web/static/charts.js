@@ -19,6 +19,8 @@ function draw() {
     drawn.set(place, new uPlot({
       width: place.clientWidth || 400,
       height: 190,
+      // One point alone would be shown in years.
+      scales: { x: { range: (chart, low, high) => [Math.min(low, high - 3600), high] } },
       tzDate: at => uPlot.tzDate(new Date(at * 1e3), 'Etc/UTC'),
       series: [{ label: 'UTC' }, ...wanted.map(([, label], at) => ({
         label, stroke: strokes[at], width: 1.5, dash: dashes[at], spanGaps: false, points: { show: rows.length < 60 },
