@@ -126,3 +126,17 @@ def test_the_audit_is_paged_from_the_latest(world: World) -> None:
     ids = [row.id for row in first + rest]
     assert len(ids) == 5 and ids == sorted(ids, reverse=True)
     assert world.run(audit.page(APP, actor="bob")) == []
+
+
+def mended_by_hand(world: World) -> None:
+    """Row 2 is changed, and its own hash made anew."""
+    world.sql("UPDATE dutiful.audit SET actor = 'bob' WHERE chain_no = 2")
+    rows = {row.chain_no: row for row in world.run(audit.page(APP))}
+    own = audit.digest(rows[2], 2, str(rows[1].hash))
+    world.sql("UPDATE dutiful.audit SET hash = %s WHERE chain_no = 2", own)
+
+
+def test_s6_who_mends_the_hash_of_a_changed_row_breaks_the_next(world: World) -> None:
+    acted(world, 3)
+    mended_by_hand(world)
+    assert [place for place, _ in broken(world)] == [3]
