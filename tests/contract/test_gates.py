@@ -276,6 +276,22 @@ def test_no_window_has_more_starts_than_the_rate_and_its_burst(world: World) -> 
             assert j - i + 1 <= (began[j] - start) / SECOND + 3
 
 
+@pytest.mark.parametrize("fair_first", [True, False])
+def test_a_share_is_passed_before_a_rate_lest_a_crowd_fill_its_line(world: World, fair_first: bool) -> None:
+    """The other way round, as the founding design had it, others stand behind all the crowd."""
+
+    def doors(tenant: int) -> tuple[Gate, ...]:
+        both = (Gate("fair", f"tenant:{tenant}", 100), rate(1))
+        return both if fair_first else both[::-1]
+
+    world.run(enqueue.many(APP, [new(None, gates=doors(1)) for _ in range(250)]))
+    few = [new(None, gates=doors(2)) for _ in range(3)]
+    world.run(enqueue.many(APP, few))
+    line = sorted((row["seq"], str(row["job_id"])) for row in world.table("place") if row["rate"])
+    before = next(n for n, (_, job) in enumerate(line) if job == few[0].id)
+    assert before == (100 if fair_first else 250)
+
+
 # ── who does not wait ───────────────────────────────────────────────────────────────────────
 
 

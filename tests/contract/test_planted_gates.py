@@ -231,7 +231,7 @@ def test_an_old_snapshot_lets_nobody_through(two: World) -> None:
 
 
 def took_at_once(two: World) -> list[bool]:
-    """Two runs that take one place, the second while the first has not committed: who was told that it has it."""
+    """Two runs that take one place, the second while the first has not committed: who was told it has it."""
     for _ in range(2):
         put(two)
     first, second = (lease for lease in two.claim(limit=10))

@@ -73,7 +73,7 @@ def unwanted(app: App, lease: Lease) -> Ending | None:
 
 
 def busy(app: App, task: Task[..., Any], lease: Lease) -> Ending | None:
-    """How a claimed job ends that does not wait (``on_busy=``) and finds a gate busy; None: it has its places."""
+    """How a claimed job ends that does not wait (``on_busy=``) and finds a gate busy; None: it may begin."""
     if task.gates is None or not task.gates.judges:
         return None
     end = Ending("skip", lease.job_id, lease.token, lease.run_no, begun=False, app=app.name)
