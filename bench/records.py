@@ -91,7 +91,7 @@ def measured(url: str, jobs: int, *, records: bool) -> dict[str, float]:
         assert began is not None and ended is not None
         spent[name] = 1e6 * (ended - began) / count
 
-    singles, many = jobs_of(jobs // 10), jobs_of(jobs)
+    singles, many = jobs_of(jobs // 2), jobs_of(jobs)
     with timed("enqueue one", len(singles)):
         for job in singles:
             run(enqueue.one(APP, job))
