@@ -21,7 +21,8 @@ def test_a_turn_folds_counts_and_says_so(store_world: World, caplog: pytest.LogC
     assert kept is not None and kept.accepted == kept.states["ready"] == 3 and kept.difference == 0
     assert world.table("delta") == []
     watch, sampler = world.run(watchers.watchers(APP))
-    assert sampler.name == "sampler" and watch.name == "bookkeeper" and watch.period_us >= 10 * SECOND and not watch.silent
+    assert (sampler.name, watch.name) == ("sampler", "bookkeeper")
+    assert watch.period_us >= 10 * SECOND and not watch.silent
 
     world.enqueue()
     keeper.turn()  # somebody has just done it

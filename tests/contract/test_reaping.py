@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from dutiful.operations import workers
+from dutiful.operations.workers import FRESH_US
 from tests.contract.sessions import ISOLATIONS, Session, gated, sessions
 from tests.contract.world import LEASE, World
 
@@ -18,7 +19,7 @@ LAPSE = {"recorded": "[]", "begun": "[]", "only": None}
 
 
 def beat(session: Session, worker: int) -> None:
-    assert session.call("beat", ids=f"[{worker}]", marks=None), "the worker was marked gone"
+    assert session.call("beat", ids=f"[{worker}]", marks=None, fresh=FRESH_US), "the worker was marked gone"
 
 
 def bury(session: Session) -> list[int]:
@@ -82,14 +83,14 @@ def test_a_beat_that_comes_too_late_learns_it(pg_world: World, isolation: str) -
     with sessions(world, 2, isolation) as [heart, reaper]:
         reaper.begin()
         assert bury(reaper) == [worker]
-        beating = heart.start("beat", ids=f"[{worker}]", marks=None)
+        beating = heart.start("beat", ids=f"[{worker}]", marks=None, fresh=FRESH_US)
         heart.wait_until_blocked()
         reaper.commit()
         try:
             assert beating.result(20) == []
         except psycopg.errors.SerializationFailure:
             assert isolation == "repeatable read"
-            assert heart.call("beat", ids=f"[{worker}]", marks=None) == []
+            assert heart.call("beat", ids=f"[{worker}]", marks=None, fresh=FRESH_US) == []
 
 
 @pytest.mark.parametrize("isolation", ISOLATIONS)
