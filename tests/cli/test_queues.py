@@ -26,6 +26,31 @@ def test_a_pause_is_said_wherever_one_looks_and_ends(shop: Shop) -> None:
     assert shop("job", "why", id, "--json").document["cause"] != "queue_paused"
 
 
+def test_a_limit_is_set_shown_audited_and_taken_back(shop: Shop) -> None:
+    shop.enqueue("mail", "to=ann")
+    assert shop("queue", "limit", "mail", "3").code == 2  # a reason is asked for
+    for wrong in ("0", "-1", "many", "1.5", "99999999"):
+        answer = shop("queue", "limit", "--reason", "x", "--", "mail", wrong)
+        assert answer.code == 2 and "dutiful queue pause mail" in answer.err, wrong
+    assert shop("queue", "limit", "nothing", "3", "--reason", "x").code == 5
+    said = shop("queue", "limit", "mail", "3", "--reason", "the host is slow", "--as", "ann", "--json").document
+    assert (said["limit"], said["limit_declared"], said["limited"]) == (3, None, True)
+    [queue] = shop("queue", "list", "--json").document["queues"]
+    assert queue["limit"] == 3
+    assert (queue["limited"]["by"], queue["limited"]["reason"]) == ("ann", "the host is slow")
+    assert "mail is limited to 3 (declared: no limit) by ann" in shop("queue", "list").err
+    answer = shop("queue", "limit", "mail", "none", "--reason", "it is well again")
+    assert answer.out == "Queue mail has no limit.\n"
+    [queue] = shop("queue", "list", "--json").document["queues"]
+    assert queue["limit"] is None and queue["limited"] is None
+    rows = shop("audit", "list", "--json").document["rows"]
+    assert [(row["verb"], row["before"], row["after"]) for row in rows] == [
+        ("limit", "limit 3", "no limit"),
+        ("limit", "no limit", "limit 3"),
+    ]
+    assert shop("audit", "verify").code == 0
+
+
 def test_what_was_late_is_counted(shop: Shop) -> None:
     shop.enqueue("charge", "order_id=1")
     assert shop("queue", "late", "--since", "7d", "--json").document["queues"] == []

@@ -49,6 +49,29 @@ def two_workers_share_a_limit(engine: Engine, url: str) -> bool:
     return sum(row["slots"] for row in Eye(engine).table("queue_share")) == SLOTS
 
 
+def a_persons_limit_wins_over_the_declared_one(engine: Engine, url: str) -> bool:
+    """Also over what a program declares after it; taken back, the declared one holds."""
+    engine.run(lanes.declare(APP, [("q", 0)], [("q", None)], {"q": SLOTS}))
+    me = engine.run(workers.register(worker()))
+    engine.run(queues.limit(APP, "q", 1, actor="ann", reason="the bank is slow"))
+    engine.run(lanes.declare(APP, [("q", 0)], [("q", None)], {"q": SLOTS}))
+    held = engine.run(queues.take_share(APP, "q", me, SLOTS, 0))
+    [row] = engine.run(lanes.lanes(APP))
+    back = engine.run(queues.limit(APP, "q", None, actor="ann", reason="it is well again"))
+    after = engine.run(queues.take_share(APP, "q", me, SLOTS, 0))
+    return (held, row.slots, back.slots, after) == (1, 1, SLOTS, SLOTS)
+
+
+def workers_learn_of_a_persons_limit(engine: Engine, url: str) -> bool:
+    """What a beat is compared with changes, both when it is set and when it is taken back."""
+    engine.run(lanes.declare(APP, [("q", 0)], [("q", None)], {}))
+    turns = [engine.run(lanes.lanes(APP))[0].turn]
+    for slots in (2, None):
+        engine.run(queues.limit(APP, "q", slots, actor="ann", reason="the bank is slow"))
+        turns.append(engine.run(lanes.lanes(APP))[0].turn)
+    return len(set(turns)) == 3
+
+
 def a_worker_that_may_still_run_something_keeps_its_slots(engine: Engine, url: str) -> bool:
     """It was marked gone, and its runs have not lapsed."""
     engine.run(lanes.declare(APP, [("q", 0)], [("q", None)], {"q": SLOTS}))
@@ -126,6 +149,24 @@ BUGS: list[tuple[str, Check, str, dict[str, tuple[str, str]]]] = [
         two_workers_share_a_limit,
         "other_shares",
         dict.fromkeys(("postgres", "sqlite"), ("sum(s.slots)", "0 * sum(s.slots)")),
+    ),
+    (
+        "the declared limit wins over a person's",
+        a_persons_limit_wins_over_the_declared_one,
+        "lock_queue",
+        dict.fromkeys(("postgres", "sqlite"), ("coalesce(q.limit_slots, q.slots)", "q.slots")),
+    ),
+    (
+        "workers are not told that a limit was set",
+        workers_learn_of_a_persons_limit,
+        "limit_queue",
+        dict.fromkeys(("postgres", "sqlite"), ("turn = q.turn + 1,", "")),
+    ),
+    (
+        "workers are not told that a limit was taken back",
+        workers_learn_of_a_persons_limit,
+        "unlimit_queue",
+        dict.fromkeys(("postgres", "sqlite"), ("turn = turn + 1,", "")),
     ),
     (
         "slots of a worker that is gone are free at once",

@@ -245,7 +245,7 @@ class Threading:
 
 
 class Time:
-    """Stands for the module ``time``. There is no CLOCK_BOOTTIME, as on some systems."""
+    """Stands for the module ``time``. No clock goes on while a process is suspended, as on some systems."""
 
     def __init__(self, world: Scheduler) -> None:
         self._world = world
@@ -254,6 +254,9 @@ class Time:
         return self._world.process.monotonic()
 
     perf_counter = monotonic
+
+    def clock_gettime(self, _clock: int) -> float:
+        return self.monotonic()
 
     def time_ns(self) -> int:
         return (EPOCH_US + self._world.now) * 1000

@@ -122,6 +122,15 @@ def of_queue(queue: QueueView, workers: int) -> dict[str, Any]:
         "workers": workers,
         "limit": queue.slots,
         "slots_taken": queue.taken,
+        "limit_declared": queue.declared,
+        "limited": None
+        if queue.limited_at_us is None
+        else {
+            "at": iso(queue.limited_at_us),
+            "to": queue.limit_slots,
+            "by": queue.limited_by,
+            "reason": queue.limit_reason,
+        },
         "paused": None
         if queue.paused_at_us is None
         else {

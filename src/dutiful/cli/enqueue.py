@@ -13,7 +13,7 @@ from ..model.jobs import OnDuplicate
 from ..model.spans import ago
 from . import arguments
 from .lazy import SharedCommand
-from .reach import with_app
+from .reach import Reach, with_app
 from .session import Session, pass_session
 from .times import parse_instant
 
@@ -36,6 +36,7 @@ KNOWN = (
 @click.option("--run-at", metavar="INSTANT", help='Due then, ISO 8601: "2026-11-24T08:00:00+01:00".')
 @click.option("--again", metavar="REASON", help="Do a duty once more that is done already; audited.")
 @click.option("--id", "job_id", metavar="ID", help="The job's id, so that this call may be repeated.")
+@click.option("--reason", default="", help="Why, for the audit.")
 @click.option(
     "--on-duplicate",
     type=click.Choice(["raise", "keep", "replace"]),
@@ -55,6 +56,7 @@ def enqueue_command(
     run_at: str | None,
     again: str | None,
     job_id: str | None,
+    reason: str,
     on_duplicate: OnDuplicate,
 ) -> None:
     """Store one job of TASK; prints its id.
@@ -79,12 +81,14 @@ def enqueue_command(
             on_duplicate=on_duplicate,
             actor=session.who,
         )
+        ops = Reach(app.engine, app.name, app).ops(session)
         try:
-            handle = using.enqueue(*args, **kwargs)
+            done = ops.enqueue(using, args, kwargs, reason=reason).value
         except KeyReused as error:
             error.hint = KNOWN
             raise
-        _tell(session, app, handle)
+        assert done is not None  # without an action id it is never a replay
+        _tell(session, app, Handle(app, done.id, duplicate=done.duplicate))
 
 
 def _tell(session: Session, app: App, handle: Handle[object]) -> None:

@@ -1,4 +1,4 @@
-"""``dutiful queue``: what stands in each queue, how late it is, who serves it; pause and resume."""
+"""``dutiful queue``: what stands in each queue, how late it is, who serves it; pause, resume and limit."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from .session import Session, pass_session
 from .tables import Column
 from .times import iso, parse_instant
 
+LIMIT_MAX = 1_000_000
+
 COLUMNS = [
     Column("QUEUE"),
     Column("DUE", right=True),
@@ -36,7 +38,7 @@ COLUMNS = [
 
 @click.group("queue", cls=SharedGroup)
 def queue_command() -> None:
-    """Look at queues, pause and resume them."""
+    """Look at queues; pause, resume and limit them."""
 
 
 @queue_command.command("list")
@@ -60,6 +62,12 @@ def list_(session: Session) -> None:
         if one.paused_at_us is not None:
             until = "" if one.paused_until_us is None else f" until {printer.clock(one.paused_until_us)}"
             printer.say(f"{one.name} is paused{until} by {one.paused_by}: {one.pause_reason}")
+        if one.limited_at_us is not None:
+            instead = "no limit" if one.declared is None else f"{one.declared}"
+            printer.say(
+                f"{one.name} is limited to {one.limit_slots} (declared: {instead}) by {one.limited_by},"
+                f" since {printer.clock(one.limited_at_us)}: {one.limit_reason}"
+            )
         if one.due and not workers[one.name]:
             jobs = "job is" if one.due == 1 else "jobs are"
             printer.say(
@@ -103,6 +111,35 @@ def resume(session: Session, name: str, reason: str) -> None:
         verb = queues.resume(store.name, name, actor=session.who, reason=reason)
         said = store.act(session, "resume_queue", verb)
     _say(session, "resume", said)
+
+
+@queue_command.command("limit")
+@click.argument("name", metavar="NAME")
+@click.argument("limit", metavar="N|none")
+@click.option("--reason", required=True, help="Why; everybody who asks is told.")
+@pass_session
+def limit(session: Session, name: str, limit: str, reason: str) -> None:
+    """Run at most N jobs of a queue at a time, on all workers together, whatever the program declares.
+
+    It holds until it is changed, or taken back by none: then what the program declares holds again.
+    Workers learn of it by their next beat; what runs goes on.
+    """
+    if limit != "none" and (not limit.isdecimal() or not 1 <= int(limit) <= LIMIT_MAX):
+        raise click.UsageError(
+            f"{limit!r} is no limit: a number from 1 to {LIMIT_MAX:,}, or none for what the program declares."
+            f" To let nothing run: dutiful queue pause {name} --reason …"
+        )
+    with reach(session) as store:
+        done = store.ops(session).limit_queue(name, None if limit == "none" else int(limit), reason=reason)
+    queue = done.value
+    assert queue is not None  # without an action id it is never a replay
+    if session.json:
+        fields = {"name": queue.name, "limit": queue.slots, "limit_declared": queue.declared}
+        session.printer.document(
+            "queue.limit/1", fields | {"limited": queue.limit_slots is not None, "actor": session.who}
+        )
+    else:
+        session.printer.put(f"{done.said[:1].upper()}{done.said[1:]}.")
 
 
 @queue_command.command("late")

@@ -26,7 +26,7 @@ COMMANDS = {
     "dead": ("dead_more", "Jobs that gave up: groups, list, retry, ack, edit, discard, undo."),
     "bulk": ("bulk", "Work on many jobs at once: list, show, watch, pause, abort."),
     "doubt": ("doubt", "Jobs in doubt: list, show, confirm, resume, refute, waive."),
-    "queue": ("queue", "Queues: list, late, pause, resume."),
+    "queue": ("queue", "Queues: list, late, pause, resume, limit."),
     "schedule": ("schedule", "Schedules: list, show, preview, run, skip, pause, resume."),
     "gate": ("gate", "Orders, locks, rates and shares of tasks: list, show."),
     "lock": ("lock", "Locks by name: list, break."),

@@ -69,6 +69,17 @@ def many(app: str, jobs: Sequence[NewJob]) -> Steps[list[Enqueued]]:
 
 
 @operation
+def by_person(app: str, job: NewJob, *, actor: str, reason: str = "") -> Steps[Enqueued]:
+    """Store one job at a person's word: as :func:`one`, and audited in the same transaction."""
+    yield Call("add_lanes", {"app": app, "rows": as_json([{"queue": job.queue, "priority": job.priority}])})
+    [done] = yield from _many(app, [job])
+    after = f"the job that was there, {done.id}" if done.duplicate else f"enqueued in {job.queue}"
+    duty = "none" if job.key is None else f"duty {job.key}"
+    yield note("enqueue", app, actor, done.id, duty, after, reason)
+    return done
+
+
+@operation
 def load(app: str, queue: str, priority: int, jobs: Iterable[NewJob]) -> Steps[None]:
     """Store many jobs of one lane, due now and without declared keys, by COPY (PostgreSQL only)."""
     tasks: Counter[str] = Counter()

@@ -108,6 +108,12 @@ class QueueView:
     paused_until_us: int | None = None
     paused_by: str | None = None
     pause_reason: str | None = None
+    declared: int | None = None
+    """The limit in the program; ``slots`` is that of a person, where one has set it."""
+    limit_slots: int | None = None
+    limited_at_us: int | None = None
+    limited_by: str | None = None
+    limit_reason: str | None = None
 
 
 def find(app: str, job_id: str) -> Steps[JobView]:

@@ -29,6 +29,12 @@ class QueueState:
     paused_by: str | None
     pause_reason: str | None
     now_us: int
+    declared: int | None
+    """The limit in the program; ``slots`` is that of a person, where one has set it."""
+    limit_slots: int | None
+    limited_at_us: int | None
+    limited_by: str | None
+    limit_reason: str | None
 
 
 def find_queue(app: str, name: str) -> Steps[QueueState]:
@@ -62,6 +68,30 @@ def resume(app: str, name: str, *, actor: str, reason: str = "") -> Steps[QueueS
     yield Call("resume_queue", {"app": app, "name": name})
     yield note("resume", app, actor, f"queue:{name}", _shown(before), "open", reason)
     return (yield from find_queue(app, name))
+
+
+@operation
+def limit(app: str, name: str, slots: int | None, *, actor: str, reason: str) -> Steps[QueueState]:
+    """No more than so many of its jobs are begun at a time, whatever the program declares; what runs goes on.
+
+    None takes that back: the program's own limit holds again, if it declares one. Audited. Raises
+    QueueNotFound.
+    """
+    before = yield from find_queue(app, name)
+    if slots is None:
+        yield Call("unlimit_queue", {"app": app, "name": name})
+    else:
+        params = {"app": app, "name": name, "slots": slots, "actor": actor, "reason": reason}
+        yield Call("limit_queue", params)
+    after = yield from find_queue(app, name)
+    yield note("limit", app, actor, f"queue:{name}", _limited(before), _limited(after), reason)
+    return after
+
+
+def _limited(queue: QueueState) -> str:
+    if queue.limit_slots is not None:
+        return f"limit {queue.limit_slots}"
+    return "no limit" if queue.declared is None else f"limit {queue.declared}, as declared"
 
 
 def _shown(queue: QueueState) -> str:

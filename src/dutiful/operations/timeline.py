@@ -15,6 +15,7 @@ PAGE = 200
 Cursor = tuple[int, int, int]
 """Where an entry stands in the list."""
 START: Cursor = (-1, 0, 0)
+_END: Cursor = (1 << 62, 99, 1 << 62)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,18 @@ class Entry:
 @query
 def timeline(app: str, job_id: str, *, after: Cursor = START, limit: int = PAGE) -> Steps[list[Entry]]:
     """What happened to a job behind a cursor, oldest first, at most ``limit`` entries. Raises JobNotFound."""
+    return (yield from _page(app, job_id, 1, after, limit))
+
+
+@query
+def backwards(app: str, job_id: str, *, before: Cursor | None = None, limit: int = PAGE) -> Steps[list[Entry]]:
+    """The same from its end, or from a cursor on: newest first. Raises JobNotFound."""
+    return (yield from _page(app, job_id, -1, before or _END, limit))
+
+
+def _page(app: str, job_id: str, way: int, cursor: Cursor, limit: int) -> Steps[list[Entry]]:
     job = yield from find(app, job_id)
-    at, place, no = after
+    at, place, no = (way * one for one in cursor)
     params = {"app": app, "id": job.id, "subject": job.id, "task": job.task, "duty": job.key or job.id}
-    rows = yield Call("timeline_of", params | {"at": at, "place": place, "no": no, "limit": limit})
+    rows = yield Call("timeline_of", params | {"way": way, "at": at, "place": place, "no": no, "limit": limit})
     return [Entry(*row) for row in rows]

@@ -72,10 +72,10 @@ class Facts:
 def read_facts(app: str, job_id: str) -> Steps[Facts]:
     """What there is to know at this moment; raises JobNotFound."""
     job = yield from find(app, job_id)
-    failures = yield Call("list_failures", {"id": job_id})
+    failures = yield Call("last_failures", {"id": job_id, "limit": 1})
     notes = yield Call("list_audit", {"subject": job_id})
     note = Note(actor=notes[-1][1], verb=notes[-1][2], reason=notes[-1][5]) if notes else None
-    failure = FailureView(*failures[-1]) if failures else None
+    failure = FailureView(*failures[0]) if failures else None
     workers = [worker_fact(row) for row in (yield Call("live_workers")) if row[1] == app]
     holder, higher, earlier = None, 0, 0
     if job.worker is not None and job.state == "running":

@@ -7,9 +7,15 @@ event loop they belong into a thread (``await asyncio.to_thread(ops.retry, …)`
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..app.task import Task, Using, repeated
+from ..model.errors import CommitUnknown
+from ..model.jobs import Enqueued, NewJob
 from ..model.operators import Operator, preset
 from ..operations import audit as audits
-from ..operations import dead_sets, doubts, inspect, locks, people, queues, schedule_verbs
+from ..operations import dead_sets, doubts, enqueue, inspect, locks, people, queues, schedule_verbs
 from ..operations.actions import Action, Outcome, Seen
 from ..operations.audit import AuditRow, Checked
 from ..operations.bulk import Wanted
@@ -88,6 +94,37 @@ class Ops(DeadOps):
         done = doubts.unwaive(self.name, job_id, actor=self.actor.id, reason=reason)
         return self.on_job("undo", job_id, done, seen, action_id)
 
+    def enqueue(
+        self,
+        wanted: Task[..., Any] | Using[..., Any],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        reason: str = "",
+        action_id: str = "",
+    ) -> Outcome[Enqueued]:
+        """Store a job of a task, or of ``task.using(…)``. Its value is the job that satisfies the request.
+
+        Raises EnqueueError as a call in the program does.
+        """
+        using = wanted.using() if isinstance(wanted, Task) else wanted
+        job = using.new_job(tuple(args), kwargs or {})
+        self.writing("enqueue", queue=job.queue, task=job.task)
+
+        def said(done: Enqueued) -> str:
+            return f"job {done.id} was there already" if done.duplicate else f"job {done.id} is enqueued"
+
+        def act(job: NewJob) -> Outcome[Enqueued]:
+            verb = enqueue.by_person(self.name, job, actor=self.actor.id, reason=reason)
+            return self.act("enqueue", verb, said, action_id)
+
+        try:
+            outcome = act(job)
+        except CommitUnknown:
+            outcome = act(repeated(job))  # its id is ours: asked for once more, it is one job
+        self.engine.wake(job.queue)
+        return outcome
+
     # ── doubts ──────────────────────────────────────────────────────────────────────────────
 
     def confirm(
@@ -164,6 +201,18 @@ class Ops(DeadOps):
         self.engine.wake(queue)
         return outcome
 
+    def limit_queue(
+        self, queue: str, slots: int | None, *, reason: str, action_id: str = ""
+    ) -> Outcome[queues.QueueState]:
+        """So many of a queue's jobs at a time, whatever the program declares; None takes that back.
+
+        Raises ReasonNeeded.
+        """
+        self.writing("limit_queue", queue=queue, task="*")
+        self.demand_reason("limit a queue", reason)
+        done = queues.limit(self.name, queue, slots, actor=self.actor.id, reason=reason)
+        return self.act("limit_queue", done, limit_said, action_id)
+
     def pause_schedule(
         self, schedule: str, *, reason: str, for_us: int | None = None, action_id: str = ""
     ) -> Outcome[Stored]:
@@ -216,3 +265,13 @@ class Ops(DeadOps):
         """Look over the audit's chain."""
         self.demand("view", queue="*", task="*")
         return self.look(audits.check(known_no=known_no, known_hash=known_hash))
+
+
+def limit_said(queue: queues.QueueState) -> str:
+    """How many of a queue's jobs may run at a time now, in words."""
+    if queue.limit_slots is not None:
+        instead = "" if queue.declared is None else f" instead of {queue.declared} as declared"
+        return f"queue {queue.name} runs {queue.limit_slots} at a time{instead}"
+    if queue.declared is not None:
+        return f"queue {queue.name} runs {queue.declared} at a time, as declared"
+    return f"queue {queue.name} has no limit"

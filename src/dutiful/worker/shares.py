@@ -40,12 +40,16 @@ class Shares:
         self._reserved: dict[str, int] = {}
         self._asked_at: dict[str, float] = {}
         self._used_at: dict[str, float] = {}
+        self._lowered: set[str] = set()
+        """Queues whose limit is lower than it was: what is held of them is looked at anew."""
         self._io = threading.Lock()
         """Held while shares are changed, so that what is in use can only fall meanwhile."""
         self._lock = threading.Lock()
 
     def set_limits(self, limits: Mapping[str, int]) -> None:
         """What the queues' rows say now."""
+        lower = (name for name, limit in limits.items() if limit < self._limits.get(name, limit))
+        self._lowered.update(lower)
         self._limits = dict(limits)
 
     def limited(self, queue: str) -> bool:
@@ -61,6 +65,11 @@ class Shares:
             used = self._used(queue)
             free = self._slots.get(queue, 0) - used
             most = min(self._limits[queue], self._slots_max)
+            if queue in self._lowered:
+                # The sum of all workers' shares may be above the limit: each keeps what it runs, at most.
+                self._ask(queue, min(most, self._slots.get(queue, 0)), used)
+                self._lowered.discard(queue)
+                free = self._slots.get(queue, 0) - used
             if free < want and self._slots.get(queue, 0) < most and now >= self._asked_at.get(queue, 0.0):
                 self._ask(queue, min(most, used + want), used)
                 free = self._slots.get(queue, 0) - used

@@ -2,7 +2,8 @@
 -- The lanes of an app, so that a worker knows where to claim; with what a beat is compared with.
 SELECT l.id, l.queue, l.priority,
        (SELECT count(*) FROM dutiful.lane AS n WHERE n.app = :app)
-       + (SELECT coalesce(sum(n.turn), 0) FROM dutiful.queue AS n WHERE n.app = :app), q.slots, q.target
+       + (SELECT coalesce(sum(n.turn), 0) FROM dutiful.queue AS n WHERE n.app = :app),
+       coalesce(q.limit_slots, q.slots), q.target
   FROM dutiful.lane AS l LEFT JOIN dutiful.queue AS q ON q.app = l.app AND q.name = l.queue
  WHERE l.app = :app ORDER BY l.id
 

@@ -1,7 +1,9 @@
 -- name: find_queue
 -- What people and programs said of a queue; a queue is known by a row, or by a lane.
-SELECT n.name, q.target, q.slots, CASE WHEN coalesce(q.paused_until > :now, true) THEN q.paused_at END,
-       q.paused_until, q.paused_by, q.pause_reason, :now
+SELECT n.name, q.target, coalesce(q.limit_slots, q.slots),
+       CASE WHEN coalesce(q.paused_until > :now, true) THEN q.paused_at END,
+       q.paused_until, q.paused_by, q.pause_reason, :now, q.slots, q.limit_slots, q.limited_at, q.limited_by,
+       q.limit_reason
   FROM (SELECT p.name FROM dutiful.queue AS p WHERE p.app = :app AND p.name = :name
         UNION SELECT l.queue FROM dutiful.lane AS l WHERE l.app = :app AND l.queue = :name) AS n
   LEFT JOIN dutiful.queue AS q ON q.app = :app AND q.name = n.name
@@ -19,6 +21,20 @@ ON CONFLICT (app, name) DO UPDATE
 -- The end of a pause.
 UPDATE dutiful.queue SET paused_at = NULL, paused_until = NULL, paused_by = NULL, pause_reason = NULL
  WHERE app = :app AND name = :name
+
+-- name: limit_queue
+-- So many of its jobs may run at a time, whatever the program declares. Workers learn of it by "turn".
+INSERT INTO dutiful.queue AS q (app, name, turn, limit_slots, limited_at, limited_by, limit_reason)
+VALUES (:app, :name, 1, :slots, :now, :actor, :reason)
+ON CONFLICT (app, name) DO UPDATE
+   SET turn = q.turn + 1, limit_slots = excluded.limit_slots, limited_at = excluded.limited_at,
+       limited_by = excluded.limited_by, limit_reason = excluded.limit_reason
+
+-- name: unlimit_queue
+-- What the program declares holds again.
+UPDATE dutiful.queue
+   SET turn = turn + 1, limit_slots = NULL, limited_at = NULL, limited_by = NULL, limit_reason = NULL
+ WHERE app = :app AND name = :name AND limit_slots IS NOT NULL
 
 -- name: other_shares
 -- What others hold of a limited queue's slots: asked under the lock of its row, in a statement after it.

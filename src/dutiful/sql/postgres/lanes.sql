@@ -8,7 +8,7 @@ ON CONFLICT (app, queue, priority) DO NOTHING
 
 -- name: lock_queue
 -- Whoever changes shares of a limited queue's slots holds its row until the end; no job's transaction does.
-SELECT q.slots FROM dutiful.queue AS q WHERE q.app = :app AND q.name = :queue FOR NO KEY UPDATE
+SELECT coalesce(q.limit_slots, q.slots) FROM dutiful.queue AS q WHERE q.app = :app AND q.name = :queue FOR NO KEY UPDATE
 
 -- name: oldest_ready
 -- Per lane when the first ready job behind its mark became due; a look in a while, against starvation.

@@ -150,9 +150,10 @@ WITH live AS (
     UNION SELECT q.name FROM dutiful.queue AS q WHERE q.app = :app
 )
 SELECT n.queue, coalesce(v.due, 0), coalesce(v.later, 0), coalesce(v.running, 0),
-       coalesce(v.in_doubt, 0), coalesce(b.dead, 0), v.oldest, q.target, :now, q.slots,
+       coalesce(v.in_doubt, 0), coalesce(b.dead, 0), v.oldest, q.target, :now, coalesce(q.limit_slots, q.slots),
        (SELECT coalesce(sum(s.slots), 0) FROM dutiful.queue_share AS s WHERE s.app = :app AND s.queue = n.queue),
-       CASE WHEN coalesce(q.paused_until > :now, true) THEN q.paused_at END, q.paused_until, q.paused_by, q.pause_reason
+       CASE WHEN coalesce(q.paused_until > :now, true) THEN q.paused_at END, q.paused_until, q.paused_by, q.pause_reason,
+       q.slots, q.limit_slots, q.limited_at, q.limited_by, q.limit_reason
   FROM names AS n LEFT JOIN live AS v ON v.queue = n.queue LEFT JOIN buried AS b ON b.queue = n.queue
   LEFT JOIN dutiful.queue AS q ON q.app = :app AND q.name = n.queue
  ORDER BY n.queue

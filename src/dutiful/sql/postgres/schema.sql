@@ -32,6 +32,10 @@ CREATE TABLE dutiful.queue (
     pause_reason text,
     slots  integer,
     turn   integer NOT NULL DEFAULT 0,
+    limit_slots integer,
+    limited_at bigint,
+    limited_by text,
+    limit_reason text,
     PRIMARY KEY (app, name)
 );
 

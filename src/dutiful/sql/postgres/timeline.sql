@@ -1,6 +1,6 @@
 -- name: timeline_of
--- All that is written down of one job, oldest first, behind a cursor (instant, then place among the like): its
--- acceptance and endings, how each run ended, what people did, what its effects came to.
+-- All that is written down of one job behind a cursor (instant, then place among the like), oldest first (:way 1)
+-- or newest first (-1): its acceptance and endings, how each run ended, what people did, what its effects came to.
 SELECT x.at, x.place, x.no, x.what, x.run_no, x.who, x.worker, w.release, w.host, x.detail, x.delay
   FROM (
     SELECT e.enqueued_at AS at, 0 AS place, 0 AS no, 'accepted' AS what, NULL::integer AS run_no, NULL::text AS who,
@@ -35,5 +35,5 @@ SELECT x.at, x.place, x.no, x.what, x.run_no, x.who, x.worker, w.release, w.host
     SELECT a.at, 8, a.id, a.verb, NULL, a.actor, NULL, a.before || ' → ' || a.after || ': ' || a.reason, NULL
       FROM dutiful.audit AS a WHERE a.subject = :subject AND a.app = :app
   ) AS x LEFT JOIN dutiful.worker AS w ON w.id = x.worker
- WHERE (x.at, x.place, x.no) > (:at, :place, :no)
- ORDER BY x.at, x.place, x.no LIMIT :limit
+ WHERE (x.at * :way, x.place * :way, x.no * :way) > (:at, :place, :no)
+ ORDER BY x.at * :way, x.place * :way, x.no * :way LIMIT :limit

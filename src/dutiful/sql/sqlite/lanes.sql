@@ -8,7 +8,7 @@ ON CONFLICT (app, queue, priority) DO NOTHING
 
 -- name: lock_queue
 -- Who writes here is alone, so that nothing is to be locked.
-SELECT q.slots FROM dutiful.queue AS q WHERE q.app = :app AND q.name = :queue
+SELECT coalesce(q.limit_slots, q.slots) FROM dutiful.queue AS q WHERE q.app = :app AND q.name = :queue
 
 -- name: oldest_ready
 -- Per lane when the first ready job behind its mark became due; a look in a while, against starvation.

@@ -34,6 +34,10 @@ CREATE TABLE dutiful_queue (
     pause_reason text,
     slots  integer,
     turn   integer NOT NULL DEFAULT 0,
+    limit_slots integer,
+    limited_at integer,
+    limited_by text,
+    limit_reason text,
     PRIMARY KEY (app, name)
 );
 

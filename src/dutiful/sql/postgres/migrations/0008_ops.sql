@@ -12,6 +12,12 @@ CREATE TABLE dutiful.action (
 
 CREATE INDEX action_at ON dutiful.action (at);
 
+-- A limit that a person has set: it wins over what the program declares ("slots") until it is removed.
+ALTER TABLE dutiful.queue ADD COLUMN limit_slots integer;
+ALTER TABLE dutiful.queue ADD COLUMN limited_at bigint;
+ALTER TABLE dutiful.queue ADD COLUMN limited_by text;
+ALTER TABLE dutiful.queue ADD COLUMN limit_reason text;
+
 -- How somebody came to act, on how many, and the place in the chain that shows whether the row was changed.
 ALTER TABLE dutiful.audit ADD COLUMN how text;
 ALTER TABLE dutiful.audit ADD COLUMN address text;
