@@ -422,7 +422,7 @@ EXAMPLES: dict[str, Example] = {
     "ledger.make": lambda w: ledger.make(PARTS[w.engine.name]),
     "numbers.numbers": lambda w: numbers.numbers(APP),
     "page_deeds.reveal": lambda w: page_deeds.reveal(APP, w.dead, actor="ann", reason="to ask the bank"),
-    "page_deeds.try_channel": lambda w: page_deeds.try_channel(APP, "hook", actor="ann"),
+    "page_deeds.try_channel": lambda w: page_deeds.try_channel(APP, w.told().channel, actor="ann"),
     "page_reads.begun_us": lambda w: page_reads.begun_us("sweep"),
     "page_reads.by_key": lambda w: page_reads.by_key(APP, "keyed"),
     "page_reads.count": lambda w: page_reads.count(APP, bulk.Wanted(task="t", error="no")),

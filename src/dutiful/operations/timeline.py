@@ -52,7 +52,9 @@ def timeline(app: str, job_id: str, *, after: Cursor = START, limit: int = PAGE)
 
 
 @query
-def backwards(app: str, job_id: str, *, before: Cursor | None = None, limit: int = PAGE) -> Steps[list[Entry]]:
+def backwards(
+    app: str, job_id: str, *, before: Cursor | None = None, limit: int = PAGE
+) -> Steps[list[Entry]]:
     """The same from its end, or from a cursor on: newest first. Raises JobNotFound."""
     return (yield from _page(app, job_id, -1, before or _END, limit))
 
@@ -61,5 +63,7 @@ def _page(app: str, job_id: str, way: int, cursor: Cursor, limit: int) -> Steps[
     job = yield from find(app, job_id)
     at, place, no = (way * one for one in cursor)
     params = {"app": app, "id": job.id, "subject": job.id, "task": job.task, "duty": job.key or job.id}
-    rows = yield Call("timeline_of", params | {"way": way, "at": at, "place": place, "no": no, "limit": limit})
+    rows = yield Call(
+        "timeline_of", params | {"way": way, "at": at, "place": place, "no": no, "limit": limit}
+    )
     return [Entry(*row) for row in rows]
