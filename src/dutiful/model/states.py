@@ -52,7 +52,7 @@ resume         | in_doubt         | ready      | person | the doubtful effect is
 refute         | in_doubt         | ready      | person | surely not done; the old run is proven dead and the quiet time has passed
 waive          | dead in_doubt    | done       | person | given up: by, why
 unwaive        | done(waived)     | dead in_doubt | person | the state it was waived from, restored
-retry          | dead cancelled done(skipped) | ready | person | attempts 0, history kept
+retry          | dead cancelled done(skipped) | ready done | person | attempts 0, history kept; a dead one whose duty another job did: outcome duplicate, same_as
 cancel         | ready            | cancelled  | person | by, why
 prune          | done cancelled   |            | clock  | older than keep; the ledger is kept longer
 """
