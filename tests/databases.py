@@ -3,8 +3,8 @@
 A fresh copy of the migrated template costs the server some 60 ms of work, and the test a wait for files
 that are made and removed; taking all rows out of a used one costs a third of that. A database is dropped,
 and the next test gets a fresh copy, when anything but rows differs from the template: a table, a column, a
-constraint, a function, a trigger that is off, a right, a setting, the planner's statistics, or much room
-left behind by dead rows.
+constraint, a function, a trigger that is off, a right, a setting, the schema's version, the planner's
+statistics, or much room left behind by dead rows.
 """
 
 from __future__ import annotations
@@ -80,6 +80,9 @@ SELECT md5(string_agg(line, '|' ORDER BY line)) FROM (
     UNION ALL
     SELECT format('settings %s', setconfig) FROM pg_db_role_setting
      WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+    UNION ALL
+    SELECT format('version %s', query_to_xml(format('SELECT number FROM %s ORDER BY number',
+                                                     to_regclass('dutiful.version')), true, true, ''))
     UNION ALL
     SELECT format('database %s %s', datacl, datconnlimit) FROM pg_database WHERE datname = current_database()
 ) AS found

@@ -20,7 +20,7 @@ def test_gates_are_listed_and_named_as_what_a_job_waits_for(shop: Shop) -> None:
     def ask(host: str) -> None: ...
 
     first, second, *others = [pack.enqueue(customer) for customer in (7, 7, 8, 9)]
-    asked = ask.enqueue("x")
+    asked = [ask.enqueue("x") for _ in range(8)][-1]  # the first ones may start at once
     listed = shop("gate", "list")
     assert listed.code == 0 and "customer:7" in listed.out and first.id in listed.out
     document = shop("gate", "list", "--json").document

@@ -103,20 +103,21 @@ def test_edit_and_retry(shop: Shop) -> None:
 def test_the_audit_is_listed_and_its_chain_verified(shop: Shop) -> None:
     [id] = shop.dead(1)
     shop("dead", "retry", id, "--reason", "mended", "--as", "ann")
-    [row] = shop("audit", "list", "--json").document["rows"]
-    assert (row["actor"], row["verb"], row["how"], row["chain_no"]) == ("ann", "retry", "cli", 1)
+    row, enqueued = shop("audit", "list", "--json").document["rows"]
+    assert (row["actor"], row["verb"], row["how"], row["chain_no"]) == ("ann", "retry", "cli", 2)
+    assert (enqueued["verb"], enqueued["subject"], enqueued["chain_no"]) == ("enqueue", id, 1)
     assert "mended" in shop("audit", "list").out
     fine = shop("audit", "verify")
-    assert fine.code == 0 and fine.out.startswith("1 row, none changed or removed.\n")
+    assert fine.code == 0 and fine.out.startswith("2 rows, none changed or removed.\n")
     noted = fine.out.rpartition("--noted: ")[2].strip()
     assert shop("audit", "verify", "--noted", noted).code == 0
     assert shop("audit", "verify", "--noted", "1:0000").code == 1
     from tests.contract.stores import opened, write
 
     with opened(shop.url) as engine:
-        write(engine, "UPDATE dutiful.audit SET actor = 'bob'")
+        write(engine, "UPDATE dutiful.audit SET actor = 'bob' WHERE verb = 'retry'")
     named = shop("audit", "verify")
     assert named.code == 1
     assert (
-        named.out == f"place 1 (audit row {row['id']}): retry of {id} by bob: changed after it was written\n"
+        named.out == f"place 2 (audit row {row['id']}): retry of {id} by bob: changed after it was written\n"
     )

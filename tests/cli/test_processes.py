@@ -18,6 +18,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.cli.conftest import Shop
+from tests.cli.test_completion import loaded
 from tests.contract.stores import opened, write
 
 DEADLINE_S = 60.0
@@ -240,11 +241,15 @@ def test_ctrl_c_detaches_and_says_how_many_were_done(shop: Shop) -> None:
 @pytest.mark.serial
 def test_help_is_quick_and_loads_no_driver(small_shop: Shop) -> None:
     """The budget is 250 ms; CPU time, for the machine may be busy with something else."""
-    words = [sys.executable, "-X", "importtime", "-m", "dutiful", "--help"]
-    done = subprocess.run(words, env=small_shop.environ(), capture_output=True, text=True, timeout=DEADLINE_S)
-    assert done.returncode == 0
-    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert not loaded & {"psycopg", "apsw", "rich", "dutiful.cli.job", "dutiful.cli.doctor", "dutiful.worker"}
+    modules, _ = loaded(small_shop, "--help")
+    assert not modules & {
+        "psycopg",
+        "apsw",
+        "rich",
+        "dutiful.cli.job",
+        "dutiful.cli.doctor",
+        "dutiful.worker",
+    }
 
     def seconds() -> float:
         before = os.times()

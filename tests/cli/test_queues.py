@@ -33,7 +33,8 @@ def test_a_limit_is_set_shown_audited_and_taken_back(shop: Shop) -> None:
         answer = shop("queue", "limit", "--reason", "x", "--", "mail", wrong)
         assert answer.code == 2 and "dutiful queue pause mail" in answer.err, wrong
     assert shop("queue", "limit", "nothing", "3", "--reason", "x").code == 5
-    said = shop("queue", "limit", "mail", "3", "--reason", "the host is slow", "--as", "ann", "--json").document
+    typed = ("queue", "limit", "mail", "3", "--reason", "the host is slow", "--as", "ann")
+    said = shop(*typed, "--json").document
     assert (said["limit"], said["limit_declared"], said["limited"]) == (3, None, True)
     [queue] = shop("queue", "list", "--json").document["queues"]
     assert queue["limit"] == 3
@@ -44,7 +45,7 @@ def test_a_limit_is_set_shown_audited_and_taken_back(shop: Shop) -> None:
     [queue] = shop("queue", "list", "--json").document["queues"]
     assert queue["limit"] is None and queue["limited"] is None
     rows = shop("audit", "list", "--json").document["rows"]
-    assert [(row["verb"], row["before"], row["after"]) for row in rows] == [
+    assert [(row["verb"], row["before"], row["after"]) for row in rows[:2]] == [
         ("limit", "limit 3", "no limit"),
         ("limit", "no limit", "limit 3"),
     ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dutiful import App
 from dutiful.model.errors import (
     ActionReused,
     Changed,
@@ -20,6 +21,12 @@ from dutiful.model.operators import NEEDS, PERMISSIONS, PRESETS, Operator
 from dutiful.supervise.ops import Ops, Seen, action_id
 from tests.contract.people import dead, ops_in
 from tests.contract.world import World, world_at
+
+APP = App("people", "sqlite://")
+
+
+@APP.task(name="t")
+def TASK(n: int) -> None: ...
 
 
 @pytest.fixture
@@ -104,7 +111,9 @@ def verbs(ops: Ops, job: str) -> dict[str, object]:
         "pause_schedule": lambda: ops.pause_schedule("s", reason="r"),
         "resume_schedule": lambda: ops.resume_schedule("s"),
         "skip_schedule": lambda: ops.skip_schedule("s", 1, reason="r"),
+        "limit_queue": lambda: ops.limit_queue("default", 1, reason="r"),
         "break_lock": lambda: ops.break_lock("l", reason="r"),
+        "enqueue": lambda: ops.enqueue(TASK, [1]),
     }
 
 
@@ -214,3 +223,16 @@ def test_a_queue_is_paused_and_opened_again(world: World) -> None:
     ops.resume_queue("default")
     assert len(world.claim()) == 1
     assert rows(ops) == [("resume", "paused", "open"), ("pause", "open", "paused")]
+
+
+def test_an_enqueue_by_a_person_is_audited_and_done_once(world: World) -> None:
+    ops, once = ops_in(world), action_id()
+    first = ops.enqueue(TASK.using(once="k"), [1], reason="the shop asked", action_id=once)
+    assert ops.enqueue(TASK.using(once="k"), [1], reason="the shop asked", action_id=once).replayed
+    again = ops.enqueue(TASK.using(once="k"), [1])
+    assert first.value is not None and again.value is not None
+    assert (again.value.id, again.value.duplicate) == (first.value.id, True)
+    assert rows(ops) == [
+        ("enqueue", "duty k", f"the job that was there, {first.value.id}"),
+        ("enqueue", "duty k", "enqueued in default"),
+    ]

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import difflib
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .session import shared_options
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+COMPLETION = "_DUTIFUL_COMPLETE"
+"""The variable by which a shell's script asks this program what could stand here."""
 
 
 class SharedCommand(click.Command):
@@ -41,7 +47,8 @@ class SharedGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, but a slip of the pen is answered with what was meant."""
         name = args[0] if args else ""
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
+        slip = self.get_command(ctx, name) is None and not name.startswith("-")
+        if slip and not ctx.resilient_parsing:
             known = self.list_commands(ctx)
             near = difflib.get_close_matches(name, known, n=1)
             meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
@@ -72,6 +79,17 @@ class LazyGroup(SharedGroup):
         module = import_module(f"{__package__}.{self.lazy[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """From the table: a key that is pressed imports no command."""
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in self.lazy.items()
+            if name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """All options in full: this is where they are explained."""

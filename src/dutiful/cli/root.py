@@ -13,13 +13,12 @@ import click
 from ..model.errors import DutifulError
 from .exits import DONE, INTERRUPTED
 from .failures import report
-from .lazy import LazyGroup
+from .lazy import COMPLETION, LazyGroup
 from .session import Session
-
-COMPLETION = "_DUTIFUL_COMPLETE"
 
 COMMANDS = {
     "demo": ("demo", "One minute: workers killed on purpose, nothing lost or doubled."),
+    "dev": ("dev", "A worker that reloads, and the page, in one terminal."),
     "worker": ("worker", "Run jobs; drains on SIGTERM, a second one stops."),
     "enqueue": ("enqueue", "Store one job of a task."),
     "job": ("job", "Jobs: list, show, why (isn't it running?), cancel, retry, unwaive."),
@@ -38,6 +37,7 @@ COMMANDS = {
     "alert": ("alert", "Alerts: list, test (the channels)."),
     "verify": ("verify", "Check the invariants on the live database."),
     "doctor": ("doctor", "Check the store, its settings, and the workers."),
+    "completion": ("completion", "The script that lets bash, zsh or fish complete commands."),
     "explain": ("explain", "What an error code means, and what to do."),
 }
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 import webbrowser
 from pathlib import Path
 
 import click
 
+from ..web.entrance import OneTimeToken
 from ..web.server import Alone, Standing
 from .exits import DONE
+from .following import end_with
 from .lazy import SharedCommand
 from .loading import app_path, load_app
 from .reach import reach
 from .session import Session, pass_session
+
+CAME_IN = "A browser came in by this address, which is used up."
 
 
 @click.command("web", cls=SharedCommand)
@@ -31,6 +36,7 @@ from .session import Session, pass_session
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="A name under which it is asked for.")
 @click.option("--env", default="", metavar="NAME", help='Stands on every page, as "production".')
 @click.option("--open", "opens", is_flag=True, help="Open it in a browser.")
+@click.option("--parent", type=int, hidden=True, help="End when this process, which started it, is gone.")
 @pass_session
 def web_command(
     session: Session,
@@ -42,12 +48,15 @@ def web_command(
     hosts: tuple[str, ...],
     env: str,
     opens: bool,
+    parent: int | None,
 ) -> int:
     """Serve the web page, until Ctrl-C.
 
     On this machine alone it is entered by the address that is printed, once. Elsewhere it asks for a
     password, or believes a proxy; without one of these it does not start.
     """
+    if parent is not None:
+        end_with(parent)
     standing = Standing(bind, read_only, password_file, user_header, trusted_proxy, hosts, env)
     if session.store is not None:
         with reach(session) as store:
@@ -63,13 +72,18 @@ def web_command(
 
 def _serve(session: Session, alone: Alone, opens: bool) -> None:
     server = alone.server()
+    listening = alone.listen()
     session.printer.put(alone.address)
-    session.printer.say(
-        "This address lets one browser in, once. Ctrl-C ends the page." if alone.token else "Ctrl-C ends it."
-    )
+    sys.stdout.flush()
+    if isinstance(alone.entrance, OneTimeToken):
+        alone.entrance.on_used = lambda: session.printer.say(CAME_IN)
+        session.printer.say("This address lets one browser in, once. Ctrl-C ends the page.")
+    else:
+        session.printer.say("Ctrl-C ends it.")
     if opens:
         webbrowser.open(alone.address)
     try:
-        server.run()
+        server.run(sockets=[listening])
     finally:
+        listening.close()
         alone.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 
@@ -11,6 +12,7 @@ import msgspec
 
 from ..model.queues import parse_queues
 from .exits import DONE
+from .following import end_with
 from .lazy import SharedCommand
 from .loading import app_path, load_app
 from .session import Session, pass_session
@@ -40,6 +42,7 @@ from .session import Session, pass_session
 )
 @click.option("--watch", is_flag=True, help="Start anew when the code changes (development).")
 @click.option("--drain-timeout", metavar="SPAN", help="The time to finish in after SIGTERM (default 25s).")
+@click.option("--parent", type=int, hidden=True, help="End when this process, which started it, is gone.")
 @pass_session
 def worker_command(
     session: Session,
@@ -52,6 +55,7 @@ def worker_command(
     health: int | None,
     watch: bool,
     drain_timeout: str | None,
+    parent: int | None,
 ) -> int:
     """Run jobs of the app. SIGTERM (or Ctrl-C) drains: what has not begun is handed back at once, what
     runs may finish; a second one stops."""
@@ -77,6 +81,8 @@ def worker_command(
     path = app_path(app or session.app)
     load_app(path)  # what is wrong with it is said once, by the parent, and well
     _log(session)
+    if parent is not None and os.environ.get("DUTIFUL_PROCESS_NO") is None:  # a child follows its own
+        end_with(parent)
     code = running.main(path, options)
     return DONE if code is None else code
 

@@ -75,6 +75,8 @@ class OneTimeToken:
         self._operator = Operator(id=name, name=name, perms=role, how="token")
         self._lock = threading.Lock()
         self._used = False
+        self.on_used: Callable[[], None] = lambda: None
+        """Called when the address has let its one browser in."""
 
     def __call__(self, visit: Visit) -> Operator | None:
         """Who comes with the session's cookie."""
@@ -87,6 +89,7 @@ class OneTimeToken:
             if self._used or not right:
                 return None
             self._used = True
+        self.on_used()
         return self.sessions.begin(self._operator)
 
 

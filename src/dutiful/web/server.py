@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 HOST, PORT = "127.0.0.1", 7878
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 SHUTDOWN_S = 2
+BACKLOG = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,24 @@ class Alone:
         query = f"sign-in?token={self.token}" if self.token else ""
         return f"http://{host}:{self.port}/{query}"
 
+    def listen(self) -> socket.socket:
+        """Take the port; with port 0 one that is free. Raises PageError where it cannot be had."""
+        listening = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((self.host, self.port))
+            listening.listen(BACKLOG)  # from now on whoever comes waits for an answer
+        except OSError as error:
+            listening.close()
+            raise PageError(
+                f"Cannot listen at {self.host}, port {self.port}: {error.strerror or error}.",
+                hint="Is another page there already? Another port: --bind HOST:PORT; any free one: port 0.",
+            ) from None
+        self.port = listening.getsockname()[1]
+        return listening
+
     def server(self) -> uvicorn.Server:
-        """Serves it, when its ``run`` is called; a stop waits two seconds for streams to end."""
+        """Serves what ``listen`` gave; a stop waits two seconds for streams to end."""
         try:
             import uvicorn
         except ImportError as error:

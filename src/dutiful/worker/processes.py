@@ -24,6 +24,7 @@ logger = logging.getLogger("dutiful.worker")
 
 RESTART_S = 1.0
 WATCH_S = 0.5
+SAME_S = 0.5
 EXIT_RELOAD = 77
 """A child under --watch ends with it when its code has changed."""
 
@@ -41,13 +42,19 @@ def one(app_path: str, options: WorkerOptions) -> int:
     """One worker in this process. Its threads may be stuck in bodies: the end is os._exit."""
     app = find_app(app_path)
     worker = Worker(app, options, app_path=app_path)
+    is_child = os.environ.get(_PROCESS_NO) is not None
     reload = threading.Event()
+    told_at = 0.0
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        if worker._draining.is_set():
-            worker.halt()
-        else:
+        nonlocal told_at
+        # A Ctrl-C comes to a child twice, from the terminal and passed on by its parent: that is one.
+        same = number == signal.SIGINT and is_child and time.monotonic() - told_at < SAME_S
+        if not worker._draining.is_set():
             worker.drain()
+        elif not same:
+            worker.halt()
+        told_at = time.monotonic()
 
     def on_reload(number: int, frame: FrameType | None) -> None:
         reload.set()
