@@ -450,6 +450,7 @@ EXAMPLES: dict[str, Example] = {
     "metrics.sample": lambda w: metrics.sample(),
     "metrics.samples": lambda w: metrics.samples(APP, 0, 1),
     "metrics.series": lambda w: metrics.series(APP, "1m", 0, 1),
+    "metrics.sums": lambda w: metrics.sums(APP, "1m", 0, 1),
     "registry.register": lambda w: registry.register(
         APP, "r1", [registry.Declared("t", 1, "q", 0, "", "at_least_once", {})]
     ),

@@ -54,10 +54,11 @@ def fold() -> Steps[bool]:
     """Add deaths and departures to their groups; whether more are left for another call."""
     rows = yield Call("next_deaths", {"limit": PIECE})
     if rows:
-        groups, hours = _summed(rows)
+        groups, hours, lanes = _summed(rows)
         yield Call("fold_groups", {"rows": as_json(groups)})
         if hours:
             yield Call("fold_hours", {"rows": as_json(hours)})
+        yield Call("fold_lanes", {"rows": as_json(lanes)})
         yield Call("drop_deaths", {"ids": as_json([row[0] for row in rows])})
     return len(rows) == PIECE
 
@@ -122,11 +123,13 @@ def _group(row: Row) -> Group:
     return Group(*values)
 
 
-def _summed(rows: Sequence[Row]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of deaths, oldest first, as what they add to groups and hours."""
+def _summed(rows: Sequence[Row]) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, int]]]:
+    """Rows of deaths, oldest first, as what they add to groups, hours and lanes."""
+    lanes: dict[int, int] = {}
     groups: dict[tuple[str, str], dict[str, Any]] = {}
     hours: dict[tuple[str, str, int], int] = {}
-    for _, app, fingerprint, task, reason, at, n, job_id, release, kind, message in rows:
+    for _, app, fingerprint, task, reason, at, n, job_id, release, kind, message, lane in rows:
+        lanes[lane] = lanes.get(lane, 0) + n
         one = groups.setdefault(
             (app, fingerprint),
             {"app": app, "fingerprint": fingerprint, "task": task, "reason": reason, "kind": "", "title": "",
@@ -145,7 +148,8 @@ def _summed(rows: Sequence[Row]) -> tuple[list[dict[str, Any]], list[dict[str, A
         one["job_id"] = job_id
         hour = (app, fingerprint, at // HOUR_US * HOUR_US)
         hours[hour] = hours.get(hour, 0) + n
-    return list(groups.values()), [
+    by_hour = [
         {"app": app, "fingerprint": fingerprint, "hour": hour, "deaths": n}
         for (app, fingerprint, hour), n in hours.items()
     ]
+    return list(groups.values()), by_hour, [{"lane": lane, "n": n} for lane, n in lanes.items()]

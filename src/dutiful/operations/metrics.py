@@ -109,7 +109,14 @@ def series(
 ) -> Steps[list[Point]]:
     """An app's points from ``since_us`` to before ``until_us``, oldest first, none for where nothing was."""
     rows = yield from _rolled(grain, since_us, until_us, app=app, queue=queue, task=task)
-    return [_point(row) for row in rows]
+    return [_point(row) for row in rows if row[3]]
+
+
+@query
+def sums(app: str, grain: Grain, since_us: int, until_us: int, *, queue: str = "") -> Steps[list[Point]]:
+    """The same with all tasks of a queue together, or all of the app: one point for each instant."""
+    params = {"app": app, "grain": GRAINS[grain], "since": since_us, "until": until_us, "queue": queue}
+    return [_point(row) for row in (yield Call("rolled_sums", params, alone=True))]
 
 
 @query
@@ -174,6 +181,16 @@ def _minutes(ended: Sequence[Row], failed: Sequence[Row]) -> dict[Key, dict[str,
                 one[name][bucket] = one[name].get(bucket, 0) + int(n)
     for app, queue, task, at, n in failed:
         found[app, at, queue, task]["failed"] += int(n)
+    return found | _summed(found)
+
+
+def _summed(points: Mapping[Key, dict[str, Any]]) -> dict[Key, dict[str, Any]]:
+    """Minutes with all tasks of a queue together, and with all queues."""
+    found: dict[Key, dict[str, Any]] = defaultdict(_nothing)
+    for (app, at, queue, _), point in points.items():
+        for one in (found[app, at, queue, ""], found[app, at, "", ""]):
+            for name, value in point.items():
+                one[name] = added([one[name], value]) if name in ("waits", "runs") else one[name] + value
     return found
 
 

@@ -45,6 +45,13 @@ SELECT l.app, l.queue, x.task, x.at, count(*)
   ) AS x JOIN dutiful.lane AS l ON l.id = x.lane
  GROUP BY l.app, l.queue, x.task, x.at
 
+-- name: rolled_sums
+-- The sums over the tasks of a queue (or, for the queue '', over all queues) in a span.
+SELECT r.app, r.at, r.queue, r.task, r.done, r.failed, r.dead, r.cancelled, r.waits, r.runs
+  FROM dutiful.rollup AS r
+ WHERE r.app = :app AND r.grain = :grain AND r.queue = :queue AND r.task = '' AND r.at >= :since AND r.at < :until
+ ORDER BY r.at
+
 -- name: rolled
 -- The rollups of one grain in a span, for one app or all; for one queue or task or all.
 SELECT r.app, r.at, r.queue, r.task, r.done, r.failed, r.dead, r.cancelled, r.waits, r.runs

@@ -2,7 +2,7 @@
 -- The oldest deaths and departures that are not folded yet, with what is known of them. Two who fold at once
 -- take different ones.
 SELECT d.id, l.app, d.fingerprint, d.task, d.reason, d.at, d.n, d.job_id::text, w.release, f.kind,
-       left(f.message, 1000)
+       left(f.message, 1000), d.lane
   FROM (SELECT o.* FROM dutiful.death AS o ORDER BY o.id LIMIT :limit FOR UPDATE SKIP LOCKED) AS d
   JOIN dutiful.lane AS l ON l.id = d.lane
   LEFT JOIN dutiful.worker AS w ON w.id = d.worker
@@ -41,10 +41,16 @@ SELECT r.app, r.fingerprint, r.hour, r.deaths
  ORDER BY r.app, r.fingerprint, r.hour
 ON CONFLICT (app, fingerprint, hour) DO UPDATE SET deaths = h.deaths + excluded.deaths
 
+-- name: fold_lanes
+-- Adds deaths and departures to the count of their lane.
+INSERT INTO dutiful.dead_count AS c (lane, n)
+SELECT r.lane, r.n FROM jsonb_to_recordset(:rows::jsonb) AS r(lane integer, n bigint) ORDER BY r.lane
+ON CONFLICT (lane) DO UPDATE SET n = c.n + excluded.n
+
 -- name: dead_of_group
 -- A page of the dead of one cause, the latest first: by its index, as quick deep in a million as at its start.
 SELECT d.id::text, 'dead', d.reason, d.task, l.queue, l.priority, d.key, d.attempt, d.enqueued_at, d.run_at,
-       d.claimed_at, d.died_at, left(convert_from(d.args, 'UTF8'), 200), :now, f.kind, left(f.message, 300), d.crashes
+       d.claimed_at, d.died_at, substr(d.args, 1, 800), :now, f.kind, left(f.message, 300), d.crashes
   FROM (SELECT x.* FROM dutiful.dead AS x
          WHERE x.fingerprint = :fingerprint
            AND (x.died_at, x.id) < (:after::bigint, :after_id::uuid)
@@ -57,7 +63,7 @@ SELECT d.id::text, 'dead', d.reason, d.task, l.queue, l.priority, d.key, d.attem
 -- name: dead_of_task
 -- The same of one task.
 SELECT d.id::text, 'dead', d.reason, d.task, l.queue, l.priority, d.key, d.attempt, d.enqueued_at, d.run_at,
-       d.claimed_at, d.died_at, left(convert_from(d.args, 'UTF8'), 200), :now, f.kind, left(f.message, 300), d.crashes
+       d.claimed_at, d.died_at, substr(d.args, 1, 800), :now, f.kind, left(f.message, 300), d.crashes
   FROM (SELECT x.* FROM dutiful.dead AS x
          WHERE x.task = :task
            AND (x.died_at, x.id) < (:after::bigint, :after_id::uuid)

@@ -133,7 +133,8 @@ SELECT d.id::text, 'dead', d.reason, d.task, l.queue, l.priority, d.key, d.attem
  ORDER BY d.id DESC LIMIT :limit
 
 -- name: queue_stats
--- Per queue of an app: due and later jobs, running, in doubt, dead, the oldest due, the target.
+-- Per queue of an app: due and later jobs, running, in doubt, dead, the oldest due, the target. The dead, who may
+-- be a million, are not counted but added up from the deaths.
 WITH live AS (
     SELECT l.queue, count(*) FILTER (WHERE j.state = 'ready' AND j.run_at <= t.now) AS due,
            count(*) FILTER (WHERE j.state = 'ready' AND j.run_at > t.now) AS later,
@@ -143,7 +144,9 @@ WITH live AS (
       FROM dutiful.job AS j JOIN dutiful.lane AS l ON l.id = j.lane, (SELECT :now AS now) AS t
      WHERE l.app = :app GROUP BY l.queue
 ), buried AS (
-    SELECT l.queue, count(*) AS dead FROM dutiful.dead AS d JOIN dutiful.lane AS l ON l.id = d.lane
+    SELECT l.queue, CAST(sum(x.n) AS bigint) AS dead
+      FROM (SELECT c.lane, c.n FROM dutiful.dead_count AS c UNION ALL SELECT d.lane, d.n FROM dutiful.death AS d) AS x
+      JOIN dutiful.lane AS l ON l.id = x.lane
      WHERE l.app = :app GROUP BY l.queue
 ), names AS (
     SELECT l.queue FROM dutiful.lane AS l WHERE l.app = :app

@@ -1011,6 +1011,12 @@ CREATE TABLE dutiful.failure_hour (
 
 CREATE INDEX failure_hour_at ON dutiful.failure_hour (hour);
 
+-- How many of a lane's jobs are dead, as far as deaths and departures are folded.
+CREATE TABLE dutiful.dead_count (
+    lane integer NOT NULL PRIMARY KEY,
+    n    bigint NOT NULL
+);
+
 -- How a run ended that left no other trace: it was snoozed, or handed back.
 CREATE TABLE dutiful.event (
     job_id uuid NOT NULL,
@@ -1026,7 +1032,8 @@ CREATE TABLE dutiful.event (
 CREATE INDEX event_at ON dutiful.event (at);
 
 -- What became of jobs in a minute, ten minutes, or an hour ("grain"), by queue and task. Waits and run times as
--- counts by bucket (see operations/metrics.py), which can be added up.
+-- counts by bucket (see operations/metrics.py), which can be added up. The sums have no task, those of all queues no
+-- queue either.
 CREATE TABLE dutiful.rollup (
     app       text NOT NULL,
     grain     bigint NOT NULL,
@@ -1043,6 +1050,7 @@ CREATE TABLE dutiful.rollup (
 );
 
 CREATE INDEX rollup_at ON dutiful.rollup (grain, at);
+CREATE INDEX rollup_sum ON dutiful.rollup (app, grain, queue, at) WHERE task = '';
 
 -- Endings by when they ended: of an append-only table the places are enough, which cost next to nothing.
 CREATE INDEX history_finished ON dutiful.history USING brin (finished_at)

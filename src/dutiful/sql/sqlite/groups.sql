@@ -1,7 +1,7 @@
 -- name: next_deaths
 -- The oldest deaths and departures that are not folded yet, with what is known of them.
 SELECT d.id, l.app, d.fingerprint, d.task, d.reason, d.at, d.n, d.job_id, w.release, f.kind,
-       substr(f.message, 1, 1000)
+       substr(f.message, 1, 1000), d.lane
   FROM (SELECT o.* FROM dutiful.death AS o ORDER BY o.id LIMIT :limit) AS d
   JOIN dutiful.lane AS l ON l.id = d.lane
   LEFT JOIN dutiful.worker AS w ON w.id = d.worker
@@ -42,10 +42,17 @@ SELECT json_extract(e.value, '$.app'), json_extract(e.value, '$.fingerprint'), j
  WHERE true
 ON CONFLICT (app, fingerprint, hour) DO UPDATE SET deaths = deaths + excluded.deaths
 
+-- name: fold_lanes
+-- Adds deaths and departures to the count of their lane.
+INSERT INTO dutiful.dead_count (lane, n)
+SELECT json_extract(e.value, '$.lane'), json_extract(e.value, '$.n') FROM json_each(:rows) AS e
+ WHERE true
+ON CONFLICT (lane) DO UPDATE SET n = n + excluded.n
+
 -- name: dead_of_group
 -- A page of the dead of one cause, the latest first: by its index, as quick deep in a million as at its start.
 SELECT d.id, 'dead', d.reason, d.task, l.queue, l.priority, d.key, d.attempt, d.enqueued_at, d.run_at,
-       d.claimed_at, d.died_at, substr(CAST(d.args AS text), 1, 200), :now, f.kind, substr(f.message, 1, 300), d.crashes
+       d.claimed_at, d.died_at, substr(d.args, 1, 800), :now, f.kind, substr(f.message, 1, 300), d.crashes
   FROM (SELECT x.* FROM dutiful.dead AS x
          WHERE x.fingerprint = :fingerprint
            AND (x.died_at, x.id) < (:after, :after_id)
@@ -58,7 +65,7 @@ SELECT d.id, 'dead', d.reason, d.task, l.queue, l.priority, d.key, d.attempt, d.
 -- name: dead_of_task
 -- The same of one task.
 SELECT d.id, 'dead', d.reason, d.task, l.queue, l.priority, d.key, d.attempt, d.enqueued_at, d.run_at,
-       d.claimed_at, d.died_at, substr(CAST(d.args AS text), 1, 200), :now, f.kind, substr(f.message, 1, 300), d.crashes
+       d.claimed_at, d.died_at, substr(d.args, 1, 800), :now, f.kind, substr(f.message, 1, 300), d.crashes
   FROM (SELECT x.* FROM dutiful.dead AS x
          WHERE x.task = :task
            AND (x.died_at, x.id) < (:after, :after_id)

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 
 from ...model.spans import span
 from ...operations import health, metrics
-from ...operations.metrics import DAY, HOUR, Grain, Point
+from ...operations.metrics import DAY, GRAINS, HOUR, Grain, Point
 from ..asking import Ask
 
-RANGES: dict[str, tuple[int, Grain]] = {
-    "1h": (HOUR, "1m"),
-    "6h": (6 * HOUR, "1m"),
-    "24h": (DAY, "10m"),
-    "7d": (7 * DAY, "1h"),
-    "30d": (30 * DAY, "1h"),
+RANGES: dict[str, tuple[int, Grain, int]] = {
+    "1h": (HOUR, "1m", 1),
+    "6h": (6 * HOUR, "1m", 2),
+    "24h": (DAY, "10m", 1),
+    "7d": (7 * DAY, "1h", 1),
+    "30d": (30 * DAY, "1h", 4),
 }
+"""How far back, the grain that is kept, and how many of these are one point: none has more than some 180."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +55,21 @@ def charts(ask: Ask) -> Charts:
     """All queues and tasks together, or those of the filter."""
     name = ask.text("range") or "6h"
     name = name if name in RANGES else "6h"
-    back, grain = RANGES[name]
+    back, grain, many = RANGES[name]
     now = ask.run(health.now())
     filters = {one: value for one in ("queue", "task") if (value := ask.text(one)) is not None}
-    found = ask.run(metrics.series(ask.site.name, grain, now - back, now + HOUR, **filters))
+    if "task" in filters:
+        found = ask.run(metrics.series(ask.site.name, grain, now - back, now + HOUR, **filters))
+    else:
+        found = ask.run(metrics.sums(ask.site.name, grain, now - back, now + HOUR, **filters))
     by_time: dict[int, list[Point]] = defaultdict(list)
     for point in found:
-        by_time[point.at_us].append(point)
+        by_time[point.at_us - point.at_us % (many * GRAINS[grain])].append(point)
     rows = [_row(at, by_time[at]) for at in sorted(by_time)]
     return Charts(
         name,
         tuple(RANGES),
-        grain,
+        f"{many * int(grain[:-1])}{grain[-1]}",
         filters,
         rows,
         _summary(name, found),

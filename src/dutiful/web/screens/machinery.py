@@ -15,7 +15,8 @@ from ...operations.why_facts import WorkerFact
 from ..asking import Ask
 
 LISTED_MAX = 500
-STRIP = 48
+STRIP, STRIP_IN_LIST = 48, 12
+SCHEDULES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,41 +187,50 @@ class ScheduleRow:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleList:
-    """All schedules; ``new`` are declared by this code and begin with the next worker."""
+    """A page of schedules; ``new`` are declared by this code and begin with the next worker."""
 
     rows: list[ScheduleRow]
     new: list[str]
     now_us: int
+    strip: int = STRIP
+    """How many of the newest occurrences of each are shown."""
+    next: str | None = None
+    first: str = ""
+    deep: bool = False
 
 
 def schedule_list(ask: Ask) -> ScheduleList:
-    """Every schedule, by name."""
-    app = ask.site.name
-    found = ask.run(schedules.look(app))[:LISTED_MAX]
+    """Schedules by name."""
+    app, after = ask.site.name, ask.text("after") or ""
+    found = ask.run(schedules.look(app))
+    listed = sorted((one for one in found if one.name > after), key=lambda one: one.name)
     waiting = ask.run(schedule_verbs.waiting(app))
-    rows = [_schedule(ask, one, waiting.get(one.name, (0, 0))[0]) for one in found]
+    shown = listed[:SCHEDULES]
+    rows = [_schedule(ask, one, waiting.get(one.name, (0, 0))[0], STRIP_IN_LIST) for one in shown]
     known = {one.name for one in found}
     declared = ask.site.app.schedules if ask.site.app is not None else {}
     now = found[0].now_us if found else ask.run(health.now())
-    return ScheduleList(rows, sorted(set(declared) - known), now)
+    more = ask.here(after=shown[-1].name) if len(listed) > SCHEDULES else None
+    new = sorted(set(declared) - known) if not after else []
+    return ScheduleList(rows, new, now, STRIP_IN_LIST, more, ask.link(ask.path), bool(after))
 
 
 def one_schedule(ask: Ask) -> ScheduleList:
     """One schedule. Raises ScheduleRefused where there is none of that name."""
     name = ask.names["name"]
-    found = schedule_list(ask)
-    rows = [one for one in found.rows if one.name == name]
-    if not rows:
+    found = [one for one in ask.run(schedules.look(ask.site.name)) if one.name == name]
+    if not found:
         raise ScheduleRefused(f"There is no schedule {name!r}.")
-    return ScheduleList(rows, [], found.now_us)
+    waiting = ask.run(schedule_verbs.waiting(ask.site.name)).get(name, (0, 0))[0]
+    return ScheduleList([_schedule(ask, found[0], waiting, STRIP)], [], found[0].now_us)
 
 
-def _schedule(ask: Ask, one: Stored, waiting: int) -> ScheduleRow:
+def _schedule(ask: Ask, one: Stored, waiting: int, strip_max: int) -> ScheduleRow:
     try:
         rule, missed = one.spec.words, str(one.spec.missed)
     except InvalidSchedule as error:
         rule, missed = f"? {error.message}", "?"
-    ledger = ask.run(schedule_verbs.ledger(ask.site.name, one.name, limit=STRIP))
+    ledger = ask.run(schedule_verbs.ledger(ask.site.name, one.name, limit=strip_max))
     marks = {"enqueued": "ran", "waiting": "waits", "skipped": "skipped"}
     strip = [
         OccurrenceRow(row.at_us, row.instants, marks[row.state], row.job_id, row.why, row.asked_by)

@@ -12,6 +12,7 @@ from ...operations.bulk import Bulk
 from ..asking import Ask
 
 PAGE = 50
+THINGS = 100
 ITEMS_MAX = 200
 
 
@@ -74,9 +75,12 @@ def one_bulk(ask: Ask) -> BulkList:
 
 @dataclass(frozen=True, slots=True)
 class AttentionList:
-    """Things that need a person, worst first; those that somebody knows of come last."""
+    """A page of the things that need a person, worst first; those that somebody knows of come last."""
 
     rows: list[Item]
+    next: str | None
+    first: str
+    deep: bool
     waiting: int
     seen: int
     lapsing: int
@@ -89,7 +93,10 @@ def attention_list(ask: Ask) -> AttentionList:
     """One row for each thing."""
     mine = ask.text("mine") is not None
     found = ask.run(things.look(ask.site.name, mine=ask.operator.id if mine else None))
+    start = ask.number("from", 0, 0, len(found.items))
+    more = ask.here(**{"from": start + THINGS}) if len(found.items) > start + THINGS else None
+    first = ask.link(ask.path, mine="1" if mine else "")
     return AttentionList(
-        list(found.items[:500]), found.waiting, found.seen, found.lapsing, mine, found.cleared,
-        found.verdict.as_of_us,
+        list(found.items[start : start + THINGS]), more, first, start > 0, found.waiting, found.seen,
+        found.lapsing, mine, found.cleared, found.verdict.as_of_us,
     )  # fmt: skip

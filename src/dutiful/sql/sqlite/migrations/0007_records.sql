@@ -104,6 +104,12 @@ CREATE TABLE dutiful_failure_hour (
 
 CREATE INDEX dutiful_failure_hour_at ON dutiful_failure_hour (hour);
 
+-- How many of a lane's jobs are dead, as far as deaths and departures are folded.
+CREATE TABLE dutiful_dead_count (
+    lane integer NOT NULL PRIMARY KEY,
+    n    integer NOT NULL
+);
+
 -- How a run ended that left no other trace: it was snoozed, or handed back.
 CREATE TABLE dutiful_event (
     job_id text NOT NULL,
@@ -119,7 +125,8 @@ CREATE TABLE dutiful_event (
 CREATE INDEX dutiful_event_at ON dutiful_event (at);
 
 -- What became of jobs in a minute, ten minutes, or an hour ("grain"), by queue and task. Waits and run times as
--- counts by bucket (see operations/metrics.py), which can be added up.
+-- counts by bucket (see operations/metrics.py), which can be added up. The sums have no task, those of all queues no
+-- queue either.
 CREATE TABLE dutiful_rollup (
     app       text NOT NULL,
     grain     integer NOT NULL,
@@ -136,6 +143,7 @@ CREATE TABLE dutiful_rollup (
 );
 
 CREATE INDEX dutiful_rollup_at ON dutiful_rollup (grain, at);
+CREATE INDEX dutiful_rollup_sum ON dutiful_rollup (app, grain, queue, at) WHERE task = '';
 
 -- How much was due in a queue, and for how long the oldest, once a minute.
 CREATE TABLE dutiful_sample (
