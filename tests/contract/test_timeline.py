@@ -61,6 +61,12 @@ def test_a_long_story_comes_in_pages(store_world: World) -> None:
         seen += [one.run_no for one in page]
         after = page[-1].cursor
     assert seen[0] is None and seen[1] == lease.run_no and seen[2:] == list(range(10, 20_010))
+    back: list[int | None] = []
+    before = None
+    while page := world.run(timeline.backwards(APP, job, before=before, limit=5000)):
+        back += [one.run_no for one in page]
+        before = page[-1].cursor
+    assert back == seen[::-1]
 
 
 def test_events_go_when_their_job_is_forgotten(store_world: World) -> None:

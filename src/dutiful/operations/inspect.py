@@ -9,6 +9,8 @@ from typing import Any
 from ..model.errors import JobNotFound
 from .plan import Call, Rows, Steps, as_json, query, typed
 
+ARGS_CHARS = 200
+
 
 @dataclass(frozen=True, slots=True)
 class JobView:
@@ -73,6 +75,11 @@ class JobLine:
     kind: str | None = None
     message: str | None = None
     crashes: int = 0
+
+    def __post_init__(self) -> None:
+        stored: Any = self.args
+        if not isinstance(stored, str):  # what is no text must not take its whole list with it
+            object.__setattr__(self, "args", bytes(stored).decode(errors="replace")[:ARGS_CHARS])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What people do on the page that changes no job: they see a secret, or have a channel tried. Both are audited."""
+"""What people do on the page that changes no job: see a secret, have a channel tried. Both are audited."""
 
 from __future__ import annotations
 

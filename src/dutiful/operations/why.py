@@ -2,8 +2,8 @@
 
 The causes are looked for in a fixed order, the hardest first, and the first that holds is the answer:
 it is over, it runs already, its queue is paused, no live worker takes its queue, none knows its task or
-this version of its arguments, it is not due, it waits to be run alone, others come first, it is
-simply in line.
+this version of its arguments, it is not due, it waits at a gate, its queue's limit is reached, it waits to be
+run alone, others come first, it is simply in line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .why_gates import behind
 Cause = Literal[
     "done", "cancelled", "dead", "in_doubt", "running", "worker_silent", "worker_gone",
     "queue_paused", "queue_untaken", "task_unknown", "args_too_new", "not_due", "suspect", "outranked",
-    "queued", "gate",
+    "queued", "gate", "queue_full",
 ]  # fmt: skip
 
 REASONS: Mapping[str, str] = {
@@ -154,6 +154,10 @@ def _cause(facts: Facts) -> tuple[Cause, str, tuple[str, ...]]:
         return "not_due", "it is not due yet.", said
     if facts.gate is not None:
         return "gate", *behind(facts.gate)
+    if facts.full is not None:
+        places = "the only place" if facts.full == 1 else f"all {facts.full:,} places"
+        sentence = f'{places} of queue "{job.queue}" {"is" if facts.full == 1 else "are"} taken.'
+        return "queue_full", sentence, ("So many of its jobs run at a time, on all workers together.",)
     if job.suspect:
         sentence = "it is to be run alone, in a child process, as soon as a worker has one free."
         detail = "Its worker died or fell silent while it ran, so it might be what killed it."

@@ -67,6 +67,8 @@ class Facts:
     """The job's queue, if it is paused."""
     gate: Blocked | None = None
     """The gate at which it waits, if it does."""
+    full: int | None = None
+    """How many of its queue's jobs may run at a time, if workers hold as many places as that."""
 
 
 def read_facts(app: str, job_id: str) -> Steps[Facts]:
@@ -90,7 +92,11 @@ def read_facts(app: str, job_id: str) -> Steps[Facts]:
         gate = yield from blocked(job.id, job.gate)
     queue = yield from find_queue(app, job.queue)
     paused = queue if queue.paused_at_us is not None else None
-    return Facts(job, workers, holder, failure, note, higher, earlier, paused, gate)
+    full = None
+    if job.state == "ready" and queue.slots is not None:
+        [(taken,)] = yield Call("other_shares", {"app": app, "queue": job.queue, "worker": 0})
+        full = queue.slots if int(taken) >= queue.slots else None
+    return Facts(job, workers, holder, failure, note, higher, earlier, paused, gate, full)
 
 
 def worker_fact(row: Row) -> WorkerFact:

@@ -15,7 +15,7 @@ SELECT h.id::text, h.args FROM dutiful.history AS h
 -- name: dead_by_ids
 -- The dead jobs of these ids, with the last thing said: one page of a list whose filter another statement knows.
 SELECT d.id::text, 'dead', d.reason, d.task, l.queue, l.priority, d.key, d.attempt, d.enqueued_at,
-       d.run_at, d.claimed_at, d.died_at, left(convert_from(d.args, 'UTF8'), 200), :now,
+       d.run_at, d.claimed_at, d.died_at, substr(d.args, 1, 800), :now,
        f.kind, left(f.message, 300), d.crashes
   FROM dutiful.dead AS d JOIN dutiful.lane AS l ON l.id = d.lane
   LEFT JOIN dutiful.failure AS f ON f.job_id = d.id AND f.run_no = d.run_no

@@ -2,7 +2,7 @@
 -- Dead jobs of an app, the latest death first, behind a cursor that is always given: so each page
 -- begins at its place in the index, however deep. With the last thing said.
 SELECT d.id, 'dead', d.reason, d.task, l.queue, l.priority, d.key, d.attempt, d.enqueued_at,
-       d.run_at, d.claimed_at, d.died_at, substr(CAST(d.args AS text), 1, 200), :now,
+       d.run_at, d.claimed_at, d.died_at, substr(d.args, 1, 800), :now,
        f.kind, substr(f.message, 1, 300), d.crashes
   FROM dutiful.dead AS d JOIN dutiful.lane AS l ON l.id = d.lane
   LEFT JOIN dutiful.failure AS f ON f.job_id = d.id AND f.run_no = d.run_no

@@ -87,7 +87,7 @@ SELECT f.run_no, f.attempt, f.failed_at, f.worker, f.kind, f.message, f.tracebac
 -- name: list_open
 -- Live jobs of an app, newest id first, from a cursor on.
 SELECT j.id, j.state, NULL, j.task, l.queue, l.priority, j.key, j.attempt, j.enqueued_at,
-       j.run_at, j.claimed_at, NULL, substr(CAST(j.args AS text), 1, 200), :now
+       j.run_at, j.claimed_at, NULL, substr(j.args, 1, 800), :now
   FROM dutiful.job AS j JOIN dutiful.lane AS l ON l.id = j.lane
  WHERE l.app = :app AND (:state IS NULL OR j.state = :state)
    AND (:task IS NULL OR j.task = :task) AND (:queue IS NULL OR l.queue = :queue)
@@ -97,7 +97,7 @@ SELECT j.id, j.state, NULL, j.task, l.queue, l.priority, j.key, j.attempt, j.enq
 -- name: list_ended
 -- Endings of an app, newest id first, from a cursor on.
 SELECT h.id, h.state, h.outcome, h.task, l.queue, l.priority, h.key, h.attempt, h.enqueued_at,
-       h.run_at, h.claimed_at, h.finished_at, substr(CAST(h.args AS text), 1, 200), :now
+       h.run_at, h.claimed_at, h.finished_at, substr(h.args, 1, 800), :now
   FROM dutiful.history AS h JOIN dutiful.lane AS l ON l.id = h.lane
  WHERE l.app = :app AND (:state IS NULL OR h.state = :state)
    AND (:task IS NULL OR h.task = :task) AND (:queue IS NULL OR l.queue = :queue)
@@ -107,7 +107,7 @@ SELECT h.id, h.state, h.outcome, h.task, l.queue, l.priority, h.key, h.attempt, 
 -- name: list_dead
 -- Dead jobs of an app, the latest death first, from a cursor on; with the last thing said.
 SELECT d.id, 'dead', d.reason, d.task, l.queue, l.priority, d.key, d.attempt, d.enqueued_at,
-       d.run_at, d.claimed_at, d.died_at, substr(CAST(d.args AS text), 1, 200), :now,
+       d.run_at, d.claimed_at, d.died_at, substr(d.args, 1, 800), :now,
        f.kind, substr(f.message, 1, 300), d.crashes
   FROM dutiful.dead AS d JOIN dutiful.lane AS l ON l.id = d.lane
   LEFT JOIN dutiful.failure AS f ON f.job_id = d.id AND f.run_no = d.run_no
@@ -119,7 +119,7 @@ SELECT d.id, 'dead', d.reason, d.task, l.queue, l.priority, d.key, d.attempt, d.
 -- name: list_dead_by_id
 -- Dead jobs of an app, newest id first, from a cursor on; with the last thing said.
 SELECT d.id, 'dead', d.reason, d.task, l.queue, l.priority, d.key, d.attempt, d.enqueued_at,
-       d.run_at, d.claimed_at, d.died_at, substr(CAST(d.args AS text), 1, 200), :now,
+       d.run_at, d.claimed_at, d.died_at, substr(d.args, 1, 800), :now,
        f.kind, substr(f.message, 1, 300), d.crashes
   FROM dutiful.dead AS d JOIN dutiful.lane AS l ON l.id = d.lane
   LEFT JOIN dutiful.failure AS f ON f.job_id = d.id AND f.run_no = d.run_no

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...model.errors import JobNotFound
@@ -11,19 +11,23 @@ from ...model.operators import NEEDS
 from ...model.ops_errors import NotAllowed
 from ...model.redaction import TOO_LARGE, Shown
 from ...model.states import VERBS
-from ...operations import audit, effects, inspect
+from ...operations import effects, inspect, page_reads
 from ...operations.actions import Seen
 from ...operations.effects import EffectView
 from ...operations.inspect import FailureView, JobView
 from ...operations.why import REASONS, shown_state, why
 from ..asking import Ask
 from .rows import cut, redacted_key
+from .story import Event, Say, story
 
-EVENTS_MAX = 200
-TRACEBACK_CHARS = 20_000
-MESSAGE_CHARS = 2_000
-
-Say = Callable[[str | None], str]
+ARGS_CHARS = 16_000
+"""Longer arguments are cut on the page; whoever may see them downloads them whole."""
+FAILURES_MAX = 10
+TRACEBACK_CHARS = 6_000
+EARLIER_CHARS = 2_000
+"""Of the tracebacks before the last one."""
+MESSAGE_CHARS = 1_000
+EFFECTS_MAX = 50
 
 VERBS_OF_PEOPLE: Mapping[str, str] = {
     "retry": "retry",
@@ -36,16 +40,6 @@ VERBS_OF_PEOPLE: Mapping[str, str] = {
     "refute": "refute",
 }
 """The buttons, and their names in the table of transitions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened to the job. ``mark``: "", "good", "bad", "person"."""
-
-    at_us: int
-    words: str
-    detail: str = ""
-    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +109,8 @@ class JobPage:
     timeline: list[Event]
     earlier: str | None
     """The address of the events before these, if there are more."""
+    latest: str | None
+    """That of the newest, where these are older ones."""
     failures: list[FailedRun]
     effects: list[EffectRow]
     seen: str
@@ -141,8 +137,7 @@ def job(ask: Ask) -> JobPage:
     found = find(ask)
     redactor = ask.site.redactor
     args = redactor.args(found.task, found.args)
-    failures = ask.run(inspect.failures(found.id))
-    notes = ask.run(audit.of(found.id))
+    failures = ask.run(page_reads.last_failures(found.id, FAILURES_MAX))
     duty = found.key if found.key is not None else found.id
     called = ask.run(effects.of_duty(ask.site.name, found.task, duty))
     answer = ask.run(why(ask.site.name, found.id))
@@ -154,9 +149,7 @@ def job(ask: Ask) -> JobPage:
             text, args.hidden, whole=args.whole or (not args.hidden and args.text != TOO_LARGE)
         )
 
-    events = _timeline(found, failures, notes, called, say)
-    before = ask.number("before", len(events), 0, 1 << 30)
-    shown = events[max(0, before - EVENTS_MAX) : before]
+    told = story(ask, found, say)
     because = found.outcome or found.reason or ""
     return JobPage(
         id=found.id,
@@ -184,26 +177,18 @@ def job(ask: Ask) -> JobPage:
         doubt=None if found.doubt is None else say(found.doubt),
         why=say(answer.sentence),
         details=tuple(say(line) for line in answer.details),
-        args=args.text if sees else None,
+        args=cut(args.text, ARGS_CHARS) if sees else None,
         args_whole=args.whole,
         args_bytes=len(found.args),
         args_version=found.args_version,
         result=_result(ask, found, args) if sees else None,
-        timeline=shown,
-        earlier=ask.here(before=before - EVENTS_MAX) if before > EVENTS_MAX else None,
+        timeline=told.events,
+        earlier=told.earlier,
+        latest=told.latest,
         failures=[
-            FailedRun(
-                one.run_no,
-                one.attempt,
-                one.failed_at_us,
-                one.worker,
-                one.kind,
-                cut(say(one.message), MESSAGE_CHARS),
-                cut(say(one.traceback), TRACEBACK_CHARS),
-            )
-            for one in reversed(failures[-20:])
+            _failed(one, say, TRACEBACK_CHARS if one is failures[0] else EARLIER_CHARS) for one in failures
         ],
-        effects=[_effect(ask, one, say, found.task, sees) for one in called],
+        effects=[_effect(ask, one, say, found.task, sees) for one in called[-EFFECTS_MAX:]],
         seen=Seen.of(found).rev,
         verbs=_verbs(ask, found),
         now_us=found.now_us,
@@ -226,11 +211,19 @@ def _verbs(ask: Ask, found: JobView) -> tuple[str, ...]:
     return tuple(one for one in named if one != other and ask.may(NEEDS[one], found.queue, found.task))
 
 
+def _failed(one: FailureView, say: Say, chars: int) -> FailedRun:
+    """A traceback that is too long keeps its end: the error is there."""
+    traced = say(one.traceback)
+    traced = traced if len(traced) <= chars else f"…{traced[1 - chars :]}"
+    said = cut(say(one.message), MESSAGE_CHARS)
+    return FailedRun(one.run_no, one.attempt, one.failed_at_us, one.worker, one.kind, said, traced)
+
+
 def _result(ask: Ask, found: JobView, args: Shown) -> str | None:
     if found.result is None:
         return None
     shown = ask.site.redactor.args(found.task, found.result)
-    return ask.site.redactor.text(shown.text, args.hidden, whole=args.whole)
+    return cut(ask.site.redactor.text(shown.text, args.hidden, whole=args.whole), ARGS_CHARS)
 
 
 def _effect(ask: Ask, one: EffectView, say: Say, task: str, sees: bool) -> EffectRow:
@@ -249,38 +242,3 @@ def _effect(ask: Ask, one: EffectView, say: Say, task: str, sees: bool) -> Effec
         error=None if one.error is None else cut(say(one.error), MESSAGE_CHARS),
         result=None if result is None else cut(result, MESSAGE_CHARS),
     )
-
-
-def _timeline(
-    job: JobView,
-    failures: Sequence[FailureView],
-    notes: Sequence[Mapping[str, object]],
-    called: Sequence[EffectView],
-    say: Say,
-) -> list[Event]:
-    """All that is recorded, in order of time."""
-    events = [Event(job.enqueued_at_us, "accepted", f"queue {job.queue}")]
-    if job.claimed_at_us is not None:
-        by = "" if job.worker is None else f"worker {job.worker}"
-        events.append(Event(job.claimed_at_us, f"run {job.run_no} began", by))
-    for one in failures:
-        who = "" if one.worker is None else f" on worker {one.worker}"
-        said = f"{one.kind}: {say(one.message)}" if one.message else one.kind
-        events.append(Event(one.failed_at_us, f"run {one.run_no} failed{who}", cut(said, 200), "bad"))
-    for call in called:
-        events.append(Event(call.sent_at_us, f"effect {call.name} sent", f"key {say(call.key)}"))
-        if call.settled_at_us is not None:
-            mark = "good" if call.state == "done" else "bad"
-            events.append(Event(call.settled_at_us, f"effect {call.name} {call.state}", "", mark))
-    for note in notes:
-        reason = f"“{note['reason']}”" if note["reason"] else ""
-        did = f"{note['actor']} did {note['verb']}: {note['before']} → {note['after']}"
-        events.append(Event(int(str(note["at"])), say(did), say(reason), "person"))
-    if job.doubt_at_us is not None:
-        events.append(Event(job.doubt_at_us, "in doubt", say(job.doubt), "bad"))
-    if job.ended_at_us is not None:
-        word = {"dead": "died", "done": "done", "cancelled": "cancelled"}.get(job.state, job.state)
-        because = REASONS.get(job.reason or "", job.outcome or "")
-        mark = "good" if job.state == "done" else "bad"
-        events.append(Event(job.ended_at_us, word, "" if because == "performed" else because, mark))
-    return sorted(events, key=lambda event: event.at_us)
