@@ -241,19 +241,19 @@ def rate(burst: int, per_us: int = SECOND) -> Gate:
 def test_a_rate_grants_its_burst_and_then_one_each(world: World) -> None:
     jobs = [put(world, rate(2)) for _ in range(6)]
     [gate] = world.run(gates.busy_rates())
-    assert world.run(gates.grant(gate)) == 0, "two were free, and granted as they came"
+    assert world.run(gates.grant(gate)).starts == 0, "two were free, and granted as they came"
     assert claimed(world) == jobs[:2]
-    assert world.run(gates.grant(gate)) == 0
+    assert world.run(gates.grant(gate)).starts == 0
     world.clock.advance(SECOND)
-    assert world.run(gates.grant(gate)) == 1
+    assert world.run(gates.grant(gate)).starts == 1
     world.clock.advance(60 * SECOND)
-    assert world.run(gates.grant(gate)) == 1, "what was granted and has not begun is kept back"
+    assert world.run(gates.grant(gate)).starts == 1, "what was granted and has not begun is kept back"
     assert claimed(world) == jobs[2:4]
     world.clock.advance(60 * SECOND)
-    assert world.run(gates.grant(gate)) == 2
+    assert world.run(gates.grant(gate)).starts == 2
     assert claimed(world) == jobs[4:]
     world.clock.advance(60 * SECOND)
-    assert world.run(gates.grant(gate)) == 0
+    assert world.run(gates.grant(gate)).starts == 0
     assert world.run(gates.busy_rates()) == []
 
 

@@ -227,7 +227,7 @@ def faults(log: Path, rate_us: int | None) -> list[str]:
     return found
 
 
-def above(starts: list[int], rate_us: int) -> float:
+def above(starts: list[int], rate_us: int, burst: int = BURST) -> float:
     """By how many starts the worst of all windows is above its share of the rate and the burst.
 
     ``starts`` are the database's instants of the claims, in order. A window from one start to another holds
@@ -236,7 +236,7 @@ def above(starts: list[int], rate_us: int) -> float:
     worst, least = 0.0, float("inf")
     for n, at in enumerate(starts):
         least = min(least, n - at / rate_us)
-        worst = max(worst, n + 1 - at / rate_us - least - BURST)
+        worst = max(worst, n + 1 - at / rate_us - least - burst)
     return worst if worst > 1e-3 else 0.0  # what is lost in the last places of a float
 
 

@@ -16,6 +16,6 @@ def let_come(engine: Engine) -> int:
             break
     after = 0
     while rates := engine.run(gates.busy_rates(after)):
-        let += sum(engine.run(gates.grant(rate)) for rate in rates)
+        let += sum(engine.run(gates.grant(rate)).starts for rate in rates)
         after = rates[-1]
     return let

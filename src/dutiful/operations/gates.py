@@ -56,25 +56,40 @@ def busy_rates(after: int = 0, limit: int = GATES_MAX) -> Steps[list[int]]:
     return [int(row[0]) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """How many ``starts`` were granted, and in about how many microseconds the next one may be.
+
+    ``next_us`` is None where nobody waits for one, or somebody else is at the rate.
+    """
+
+    starts: int
+    next_us: int | None
+
+
 @operation
-def grant(gate: int) -> Steps[int]:
-    """Grant the starts that a rate allows now; returns how many. Nothing where somebody else is at it."""
+def grant(gate: int) -> Steps[Granted]:
+    """Grant the starts that a rate allows now. None where somebody else is at it."""
     rows = yield Call("lock_rate", {"gate": gate})
     if not rows:
-        return 0
-    per, burst, level, level_at, now = rows[0]
+        return Granted(0, None)
+    per, burst, level, level_at, waits, now = rows[0]
     begun, seen, open_ = [], [], 0
-    for seq, began_at, waits in (yield Call("granted_starts", {"gate": gate})):
+    for seq, began_at, may_begin in (yield Call("granted_starts", {"gate": gate})):
         if began_at is not None:
             begun.append(int(began_at))
             seen.append(int(seq))
-        elif waits:
+        elif may_begin:
             open_ += 1
         else:
             seen.append(int(seq))
-    level, starts = granted(level, level_at, per, burst, begun, open_, now)
-    params = {"gate": gate, "seen": as_json(seen), "level": level, "at": now, "n": min(starts, STARTS_MAX)}
-    return len((yield Call("grant_starts", params)))
+    level, allowed = granted(level, level_at, per, burst, begun, open_, now)
+    allowed = min(allowed, STARTS_MAX)
+    params = {"gate": gate, "seen": as_json(seen), "level": level, "at": now, "n": allowed}
+    starts = len((yield Call("grant_starts", params)))
+    if not waits or starts < allowed:
+        return Granted(starts, None)
+    return Granted(starts, max(0, round((1 + open_ + starts - level) * per)))
 
 
 @dataclass(frozen=True, slots=True)

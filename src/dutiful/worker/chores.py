@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..app import events
-from ..app.admission import let_come
 from ..app.events import emit
 from ..model.brake import FORGET_LEASES, Brake
 from ..model.errors import DutifulError
@@ -26,6 +25,7 @@ from ..model.jobs import Due, Lane
 from ..operations import actions, bulk, claims, doubts, gates, retention, watchers, workers
 from . import bulks, liveness, verifying
 from .bookkeeping import Bookkeeping
+from .coming import Coming
 from .options import SWEEP_S
 from .places import record_folder
 from .watching import Watching
@@ -41,7 +41,6 @@ DUTIES_S = 60.0
 FILES_S = 3600.0
 PROVE_S = 30.0
 VERIFY_S = 60.0
-COME_S = 0.5
 MEND_S = 10.0
 PEOPLE_S = 5.0
 SLICE_S = 1.0
@@ -61,7 +60,7 @@ class Chores:
         self._brake = Brake(lease_s=options.lease_s)
         self._cursor = retention.START
         self._stop = threading.Event()
-        self._beside = (Watching.of(worker), Bookkeeping.of(worker))
+        self._beside: list[Watching | Bookkeeping | Coming] = [Watching.of(worker), Bookkeeping.of(worker)]
         self._beat_at: dict[str, float] = {}
         self._thread = threading.Thread(target=self._work, name="dutiful-chores", daemon=True)
         start = time.monotonic()
@@ -78,7 +77,7 @@ class Chores:
             self.forget_people: (start + FORGET_S * random.random(), FORGET_S),
         }
         if worker.app.gated:  # who waits at a gate is of a task that only such a worker knows
-            self._due[self.let_come] = (start, COME_S)
+            self._beside.append(Coming(worker.engine, worker.queues))
             self._due[self.mend] = (start + MEND_S * random.random(), MEND_S)
 
     def start(self) -> None:
@@ -208,12 +207,6 @@ class Chores:
         if worker.engine.run(workers.turn(name, round(SWEEP_S * 1e6))):
             lanes = [Lane(lane, mark) for lane, mark in marks.items() if mark]
             worker.engine.run(claims.sweep(lanes, known))
-
-    def let_come(self) -> None:
-        """Jobs whose time has come stand in line at their gates, and rates grant what they allow."""
-        if let_come(self._worker.engine):
-            for queue in self._worker.queues:
-                self._worker.engine.wake(queue)
 
     def mend(self) -> None:
         """Look for gates at which somebody waits though a place is free."""

@@ -57,8 +57,10 @@ WITH RECURSIVE busy(gate) AS (
 SELECT b.gate FROM busy AS b WHERE b.gate IS NOT NULL LIMIT :limit
 
 -- name: lock_rate
--- A rate's bucket, for whoever grants starts now; no row while somebody else does.
-SELECT g.per, g.burst, g.level, g.level_at, :now FROM dutiful.gate AS g
+-- A rate's bucket, for whoever grants starts now, and whether anybody waits; no row while somebody else does.
+SELECT g.per, g.burst, g.level, g.level_at,
+       EXISTS (SELECT 1 FROM dutiful.place AS p WHERE p.gate = g.id AND p.rate AND p.granted IS NULL), :now
+  FROM dutiful.gate AS g
  WHERE g.id = :gate AND g.kind = 'rate' FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: granted_starts

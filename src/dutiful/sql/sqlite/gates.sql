@@ -56,8 +56,10 @@ SELECT count(*) FROM dutiful.job AS j WHERE j.gate_seq = -2
 SELECT DISTINCT p.gate FROM dutiful.place AS p WHERE p.rate AND p.gate > :after ORDER BY p.gate LIMIT :limit
 
 -- name: lock_rate
--- A rate's bucket.
-SELECT g.per, g.burst, g.level, g.level_at, :now FROM dutiful.gate AS g WHERE g.id = :gate AND g.kind = 'rate'
+-- A rate's bucket, and whether anybody waits.
+SELECT g.per, g.burst, g.level, g.level_at,
+       EXISTS (SELECT 1 FROM dutiful.place AS p WHERE p.gate = g.id AND p.rate AND p.granted IS NULL), :now
+  FROM dutiful.gate AS g WHERE g.id = :gate AND g.kind = 'rate'
 
 -- name: granted_starts
 -- What became of the starts that this rate has granted: when each began (null: not yet), and whether its job can
