@@ -371,6 +371,9 @@ EXAMPLES: dict[str, Example] = {
     "enqueue.one that rewrites a job": lambda w: enqueue.one(
         APP, replace(job(key="keyed", on_duplicate="replace"), args=b'{"n":2}', args_hash="i")
     ),
+    "enqueue.one with other arguments and gates": lambda w: enqueue.one(
+        APP, replace(gated("k0", key="keyed", on_duplicate="replace"), args=b'{"n":2}', args_hash="i")
+    ),
     "enqueue.one that ended before": lambda w: enqueue.one(
         APP, replace(job(key="cancelled", repeated=True), id=w.cancelled)
     ),

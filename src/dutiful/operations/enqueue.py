@@ -283,6 +283,9 @@ def _duplicate(app: str, job: NewJob, holder_id: str, state: str | None, args_ha
     params = {"id": holder_id, "args": job.args, "args_version": job.args_version}
     if not (yield Call("replace_args", params)):
         return False
+    ids = (yield from known_gates(app, job.gates)) if job.gates else {}
+    gates = [ids[gate.kind, gate.key] for gate in job.gates]
+    yield Call("change_gates", {"id": holder_id, "gates": as_json(gates)})
     touch: dict[str, Any] = {"app": app, "task": job.task, "key": job.key, "id": holder_id}
     return bool((yield Call("touch_duty", touch | {"args_hash": job.args_hash})))
 

@@ -123,6 +123,26 @@ UPDATE dutiful.job SET args = :args::bytea, args_version = :args_version
  WHERE id = :id::uuid AND state = 'ready'
 RETURNING id::text
 
+-- name: change_gates
+-- A ready job whose arguments make other gates comes to those, as if for the first time. Its old places are
+-- somebody's who is gone from now on, and are given back with the gates' locks, when this commits. A start that
+-- a rate had granted it is seen not to begin.
+WITH other AS MATERIALIZED (
+    SELECT j.id, w.gates, gen_random_uuid() AS gone
+      FROM (SELECT ARRAY(SELECT e.value::bigint FROM jsonb_array_elements_text(:gates::jsonb) WITH ORDINALITY AS e(value, place)
+                          ORDER BY e.place) AS gates) AS w
+      JOIN dutiful.job AS j ON j.id = :id::uuid AND j.state = 'ready' AND coalesce(j.gates, '{}') <> w.gates
+), left_there AS (
+    UPDATE dutiful.place AS p SET job_id = o.gone FROM other AS o WHERE p.job_id = o.id RETURNING p.gate
+), noted AS (
+    SELECT count(set_config('dutiful.leaving', concat(current_setting('dutiful.leaving', true), o.gone, ' '), true))
+      FROM other AS o WHERE EXISTS (SELECT 1 FROM left_there)
+)
+UPDATE dutiful.job AS j SET gates = o.gates, gate = NULL, gate_seq = -nextval('dutiful.gate_seq'), ready_seq = NULL,
+       admitted = j.run_at <= :now
+  FROM other AS o, noted AS n WHERE j.id = o.id
+RETURNING j.id::text
+
 -- name: find_ended
 -- Which of these ids are dead or in the history: a repeated enqueue must not run them again.
 SELECT x.id::text FROM dutiful.dead AS x

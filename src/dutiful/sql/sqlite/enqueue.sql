@@ -120,6 +120,16 @@ UPDATE dutiful.job SET args = :args, args_version = :args_version
  WHERE id = :id AND state = 'ready'
 RETURNING id
 
+-- name: change_gates
+-- A ready job whose arguments make other gates comes to those, as if for the first time; its old places are given
+-- back, and with them a start that a rate had granted it. (0 marks it between these statements.)
+UPDATE dutiful.job SET gates = json(:gates), gate = NULL, gate_seq = 0, ready_seq = NULL
+ WHERE id = :id AND state = 'ready' AND coalesce(gates, '[]') <> json(:gates);
+DELETE FROM dutiful.place
+ WHERE job_id = :id AND EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = :id AND j.gate_seq = 0);
+UPDATE dutiful.job SET gate_seq = -1, admitted = run_at <= :now WHERE id = :id AND gate_seq = 0
+RETURNING id
+
 -- name: find_ended
 -- Which of these ids are dead or in the history: a repeated enqueue must not run them again.
 SELECT x.id FROM dutiful.dead AS x WHERE x.id IN (SELECT e.value FROM json_each(:ids) AS e)
