@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dutiful import Lock, Order, Rate
 from dutiful.model.jobs import NewWorker
 from dutiful.operations import workers
@@ -37,3 +39,35 @@ def test_gates_are_listed_and_named_as_what_a_job_waits_for(shop: Shop) -> None:
     assert "2 of 2 places of lock bench:1 are held by" in shop("job", "why", others[1].id).out
     assert "rate host:x allows its start in about" in shop("job", "why", asked.id).out
     app.close()
+
+
+def test_who_holds_a_place_and_cannot_begin_is_named_with_what_to_do(shop: Shop) -> None:
+    app = shop.app
+    app.migrate()
+
+    @app.task(name="slow", queue="night", lock="account:{account}")
+    def slow(account: int) -> None: ...
+
+    @app.task(name="quick", queue="default", lock="account:{account}")
+    def quick(account: int) -> None: ...
+
+    holder, waits = slow.enqueue(1), quick.enqueue(1)
+    row = NewWorker("shop", "h", 1, 10**15, 1, '["default"]', '{"quick": 1}')
+    app.engine.run(workers.register(row))
+    told = shop("job", "why", waits.id).out
+    assert (
+        f'Job {holder.id} holds its place, and no live worker of queue "night" knows its task "slow"' in told
+    )
+    app.engine.run(workers.register(replace(row, queues='["night"]', tasks='{"slow": 1}')))
+    assert "holds its place" not in shop("job", "why", waits.id).out
+
+    assert shop("queue", "pause", "night", "--reason", "stocktaking").code == 0
+    assert (
+        f'Job {holder.id} holds its place while its queue "night" is paused'
+        in shop("job", "why", waits.id).out
+    )
+    assert (
+        f"{holder.id}  is through, and waits for the paused queue night"
+        in shop("gate", "show", "account:1").out
+    )
+    assert shop("gate", "show", "account:1", "--json").document["gates"][0]["first"][0]["queue_paused"]

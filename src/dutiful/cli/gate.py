@@ -86,6 +86,8 @@ def _places(gate: GateView) -> str:
 
 
 def _state(one: Standing) -> str:
+    if one.stuck:
+        return f"is through, and waits for the paused queue {one.queue}"
     return "waits" if one.waits else one.state.replace("_", " ")
 
 
@@ -110,6 +112,7 @@ def _of(gate: GateView) -> dict[str, Any]:
                 "state": one.state,
                 "task": one.task,
                 "waits": one.waits,
+                "queue_paused": one.paused,
                 "claimed_at": iso(one.claimed_at_us),
             }
             for one in gate.first

@@ -16,13 +16,24 @@ COUNT_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One of those who stand at a gate; ``waits`` if it is not through. ``state`` may say "closed"."""
+    """One of those who stand at a gate; ``waits`` if it is not through. ``state`` may say "closed".
+
+    ``queue`` is that of a live job; ``paused`` says whether nothing is claimed from it now. (Neither is
+    known of the first in a list of gates.)
+    """
 
     job_id: str
     state: str
     claimed_at_us: int | None
     task: str | None
     waits: bool
+    queue: str | None = None
+    paused: bool = False
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it was let through, and holds a place, and is not claimed as its queue is paused."""
+        return self.paused and self.state == "ready" and not self.waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +110,8 @@ def named(app: str | None, key: str, kind: str | None = None) -> Steps[list[Gate
 
 def _first(gate: int, low: int, limit: int) -> Steps[tuple[Standing, ...]]:
     rows = yield Call("gate_first", {"gate": gate, "low": low, "limit": limit})
-    return tuple(Standing(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows if row[6] is None)
+    return tuple(
+        Standing(row[0], row[1], row[2], row[3], bool(row[4]), row[7], bool(row[8]))
+        for row in rows
+        if row[6] is None
+    )

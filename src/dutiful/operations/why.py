@@ -153,7 +153,8 @@ def _cause(facts: Facts) -> tuple[Cause, str, tuple[str, ...]]:
         said = (f"The last try failed with {_said(facts.failure)}.",) if failed and facts.failure else ()
         return "not_due", "it is not due yet.", said
     if facts.gate is not None:
-        return "gate", *behind(facts.gate)
+        known = {(queue, task) for worker in live for queue in worker.queues for task in worker.tasks}
+        return "gate", *behind(facts.gate, known)
     if facts.full is not None:
         places = "the only place" if facts.full == 1 else f"all {facts.full:,} places"
         sentence = f'{places} of queue "{job.queue}" {"is" if facts.full == 1 else "are"} taken.'

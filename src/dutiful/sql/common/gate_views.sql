@@ -1,9 +1,11 @@
 -- name: gate_first
--- The first who stand at a gate, wherever their jobs are, in turn.
+-- The first who stand at a gate, wherever their jobs are, in turn; and whether their queue is paused.
 SELECT CAST(p.job_id AS text), coalesce(j.state, CASE WHEN d.id IS NOT NULL THEN 'dead' ELSE 'closed' END), j.claimed_at,
-       coalesce(j.task, d.task), CASE WHEN j.gate = p.gate THEN 1 ELSE 0 END, p.seq, p.granted
+       coalesce(j.task, d.task), CASE WHEN j.gate = p.gate THEN 1 ELSE 0 END, p.seq, p.granted, l.queue,
+       CASE WHEN q.paused_at IS NOT NULL AND coalesce(q.paused_until > :now, true) THEN 1 ELSE 0 END
   FROM dutiful.place AS p
   LEFT JOIN dutiful.job AS j ON j.id = p.job_id LEFT JOIN dutiful.dead AS d ON d.id = p.job_id
+  LEFT JOIN dutiful.lane AS l ON l.id = j.lane LEFT JOIN dutiful.queue AS q ON q.app = l.app AND q.name = l.queue
  WHERE p.gate = :gate AND p.seq > :low ORDER BY p.seq LIMIT :limit
 
 -- name: gate_ahead
