@@ -20,7 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from ..model import errors, ops_errors
 from ..model.operators import Operator
 from . import assets, guard, rendering
-from .asking import Ask
+from .asking import Ask, Revealed
 from .guard import Refused
 from .routes import SCREENS, Screen
 from .site import Site
@@ -32,6 +32,8 @@ T = TypeVar("T")
 FRAGMENT = "x-fragment"
 WHO = "dutiful.operator"
 """In the scope of a request that a framework's adapter has asked about already."""
+QUERY_FIELDS_MAX = 300
+"""A list's page has at most 200 rows, each of which may be chosen."""
 INLINE = "dutiful.inline"
 """In the scope of a request that has a thread of its own (WSGI, Django): nothing goes to another one."""
 
@@ -108,7 +110,7 @@ async def ask_of(site: Site, request: Request, operator: Operator) -> Ask:
         root=root,
         path=path or "/",
         names=request.path_params,
-        query=parse_qs(request.url.query, keep_blank_values=False, max_num_fields=50),
+        query=parse_qs(request.url.query, keep_blank_values=False, max_num_fields=QUERY_FIELDS_MAX),
         form=form,
         token=site.tokens.of(operator.id),
         theme=theme if (theme := request.cookies.get("dutiful_theme", "")) in ("light", "dark") else "",
@@ -170,6 +172,17 @@ def show(
     if fragment and (found := context["verdict"]) is not None:
         told |= {"x-verdict": quote(found.title), "x-headline": quote(found.headline[:400])}
     return _html(text, mark, status, told)
+
+
+def reveal(request: Request, ask: Ask, shown: Revealed) -> Response:
+    """What is shown once, in the answer to the form that asked for it."""
+    mark = guard.nonce()
+    fragment = FRAGMENT in request.headers
+    context = context_of(ask, None, mark) | {
+        "model": shown,
+        "layout": "bare.html" if fragment else "layout.html",
+    }
+    return _html(rendering.html("revealed.html", context), mark)
 
 
 def context_of(ask: Ask, screen: Screen | None, mark: str) -> dict[str, Any]:

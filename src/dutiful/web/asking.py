@@ -20,6 +20,15 @@ TEXT_CHARS_MAX = 400
 """Longer values of a filter are cut: nobody types them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Revealed:
+    """What a verb shows once, in its own answer: never in an address, and kept nowhere."""
+
+    job_id: str
+    args: str | None
+    result: str | None
+
+
 @dataclass
 class Ask:
     """A request, as the screens and verbs see it. ``root`` is where the page is mounted, without a slash."""
@@ -36,6 +45,8 @@ class Ask:
     theme: str = ""
     lands: str = ""
     """Where a verb wants its person to go, if not back."""
+    shows: Revealed | None = None
+    """What a verb answers with, if it is not a place to go to."""
     polls: bool = False
     """There is no stream of hints here (WSGI): the page asks by itself."""
 
@@ -52,6 +63,10 @@ class Ask:
         """A filter of the address; None where it is absent or empty."""
         return _first(self.query, name)
 
+    def texts(self, name: str, most: int) -> tuple[str, ...]:
+        """All values of a filter that may be given several times."""
+        return tuple(one[:TEXT_CHARS_MAX] for one in self.query.get(name, ())[:most] if one)
+
     def said(self, name: str) -> str:
         """A field of the form."""
         return _first(self.form, name, FORM_CHARS_MAX) or ""
@@ -64,13 +79,18 @@ class Ask:
             return default
 
     def link(self, path: str, **filters: object) -> str:
-        """An address of this page, with those filters that are set."""
-        given = [(name, str(value)) for name, value in filters.items() if value not in (None, "", False)]
+        """An address of this page, with those filters that are set; a tuple gives one several times."""
+        given = [
+            (name, str(one))
+            for name, value in filters.items()
+            for one in (value if isinstance(value, tuple) else (value,))
+            if one not in (None, "", False)
+        ]
         return f"{self.root}{path}" + (f"?{urlencode(given)}" if given else "")
 
     def here(self, **changes: object) -> str:
         """This very address with some filters changed."""
-        now: dict[str, object] = {name: values[0] for name, values in self.query.items() if values}
+        now: dict[str, object] = {name: tuple(values) for name, values in self.query.items() if values}
         for one in ("said", "sign"):
             now.pop(one, None)
         return self.link(self.path, **(now | changes))

@@ -9,12 +9,14 @@ import threading
 from collections.abc import Callable
 from typing import Literal
 
-from ..operations import dead_sets
+from ..model.ops_errors import BulkRefused
+from ..operations import dead_sets, page_reads
 from ..operations.actions import Outcome
 from ..operations.bulk import Bulk, Wanted
 from ..supervise.bulk_ops import REASON_ABOVE, BulkOps, Preflight
 from .asking import Ask
 from .dialogs import REASON, REASON_NEEDED, Bucket, Dialog, Field, Verb
+from .rendering import plural
 from .screens.groups import wanted
 
 WORDS: dict[dead_sets.Bucket, str] = {
@@ -24,6 +26,8 @@ WORDS: dict[dead_sets.Bucket, str] = {
     "refused": "refused: left as they are",
 }
 FILTERS = ("task", "queue", "error", "fp", "unseen")
+TYPED_ABOVE = 1_000
+"""Whoever means more jobs than that types how many they are."""
 STEERS: tuple[Literal["pause", "resume", "abort"], ...] = ("pause", "resume", "abort")
 
 
@@ -33,29 +37,58 @@ def ops_of(ask: Ask) -> BulkOps:
 
 
 def _action(ask: Ask, verb: str) -> str:
-    return ask.link(f"/dead/{verb}", **{name: ask.text(name) for name in FILTERS})
+    chosen = wanted(ask).ids
+    filters: dict[str, object] = {name: ask.text(name) for name in FILTERS}
+    return ask.link(f"/dead/{verb}", **filters, id=chosen or None)
 
 
 def _demand(ask: Ask, verb: str, meant: Wanted) -> None:
     ops_of(ask).writing("bulk", queue=meant.queue or "*", task=meant.task or "*")
     ops_of(ask).demand(verb, queue=meant.queue or "*", task=meant.task or "*")
+    if meant.ids == ():
+        raise BulkRefused("No job was chosen.", hint="Tick those that are meant, or take all that match.")
+
+
+def _typed(many: int, what: str) -> Field:
+    return Field("typed", f"To {what} all {many:,}: type that number", hint="one too many is soon done")
+
+
+def _meant(ask: Ask, meant: Wanted, limit: int | None) -> int | None:
+    """How many its person saw, which begins only if as many fit; a large number has to be typed, too.
+
+    Raises BulkRefused.
+    """
+    expected = _number(ask.said("expected"))
+    if expected is None and limit is None:
+        expected = ask.run(page_reads.count(ask.site.name, meant))
+    if limit is None and expected is not None and expected > TYPED_ABOVE:
+        typed = ask.said("typed").replace(",", "").replace(" ", "")[:20]
+        if typed != str(expected):
+            raise BulkRefused(
+                f"{expected:,} jobs are meant, and {typed or 'nothing'!r} was typed.",
+                hint=f"Type {expected}, or begin with one job.",
+            )
+    return expected
 
 
 def _retry_dialog(ask: Ask) -> Dialog:
     meant = wanted(ask)
     _demand(ask, "retry", meant)
     found = ops_of(ask).preflight(meant)
-    fields = [REASON_NEEDED if found.total > REASON_ABOVE else REASON]
-    if found.total > 1:
+    total = _exact(ask, found)
+    fields = [REASON_NEEDED if total > REASON_ABOVE else REASON]
+    if total > 1:
         fields.append(
             Field(
                 "limit",
                 "Begin with",
                 "choice",
-                value="1" if found.total > 10 else "",
-                options=(("1", "one job, to see what becomes of it"), ("", f"all {_total(found)}")),
+                value="1" if total > 10 else "",
+                options=(("1", "one job, to see what becomes of it"), ("", f"all {total:,}")),
             )
         )
+    if total > TYPED_ABOVE:
+        fields.append(_typed(total, "retry"))
     if found.counts["choice"]:
         fields.append(
             Field(
@@ -68,9 +101,10 @@ def _retry_dialog(ask: Ask) -> Dialog:
         )
     fields.append(Field("pace", "Pace", hint="jobs per second; empty: as fast as it goes"))
     return Dialog(
-        title=f"Retry {_total(found)} dead jobs?",
+        title=f"Retry {plural(total, 'dead job')}?",
         words=(
             f"All{str(meant) or ' there are'}.",
+            *_part(found, total),
             "Same jobs, same keys, same locks; nothing is copied. Jobs that die meanwhile are not touched.",
         ),
         button="Retry",
@@ -78,8 +112,19 @@ def _retry_dialog(ask: Ask) -> Dialog:
         back=ask.text("back") or ask.link("/dead"),
         fields=tuple(fields),
         buckets=_buckets(found),
-        hidden=(("expected", str(found.total) if found.complete else ""),),
+        hidden=(("expected", str(total)),),
     )
+
+
+def _exact(ask: Ask, found: Preflight) -> int:
+    """How many fit, also where a pre-flight does not look at all of them, or looks at some that do not."""
+    if found.complete and found.wanted.ids is None:
+        return found.total
+    return ask.run(page_reads.count(ask.site.name, found.wanted))
+
+
+def _part(found: Preflight, total: int) -> tuple[str, ...]:
+    return () if found.complete else (f"Looked at were the latest {found.total:,} of the {total:,}:",)
 
 
 def _buckets(found: Preflight) -> tuple[Bucket, ...]:
@@ -94,16 +139,13 @@ def _buckets(found: Preflight) -> tuple[Bucket, ...]:
     )
 
 
-def _total(found: Preflight) -> str:
-    return f"{found.total:,}" if found.complete else f"more than {found.total:,}"
-
-
 def _discard_dialog(ask: Ask) -> Dialog:
     meant = wanted(ask)
     _demand(ask, "discard", meant)
-    found = ops_of(ask).preflight(meant)
+    total = ask.run(page_reads.count(ask.site.name, meant))
+    typed = (_typed(total, "discard"),) if total > TYPED_ABOVE else ()
     return Dialog(
-        title=f"Discard {_total(found)} dead jobs?",
+        title=f"Discard {plural(total, 'dead job')}?",
         words=(
             f"All{str(meant) or ' there are'}.",
             "They are given up, with your reason, and do not run again.",
@@ -112,9 +154,9 @@ def _discard_dialog(ask: Ask) -> Dialog:
         button="Discard",
         action=_action(ask, "discard"),
         back=ask.text("back") or ask.link("/dead"),
-        fields=(REASON_NEEDED,),
+        fields=(REASON_NEEDED, *typed),
         careful=True,
-        hidden=(("expected", str(found.total) if found.complete else ""),),
+        hidden=(("expected", str(total)),),
     )
 
 
@@ -123,25 +165,27 @@ def _number(text: str) -> int | None:
 
 
 def _retry(ask: Ask) -> str:
-    ops = ops_of(ask)
+    ops, meant, limit = ops_of(ask), wanted(ask), _number(ask.said("limit"))
+    _demand(ask, "retry", meant)
     done = ops.retry_all(
-        wanted(ask),
+        meant,
         reason=ask.said("reason"),
         choice="retry" if ask.said("choice") == "retry" else "leave",
         pace=_number(ask.said("pace")),
-        limit=_number(ask.said("limit")),
-        expected=_number(ask.said("expected")),
+        limit=limit,
+        expected=_meant(ask, meant, limit) if limit is None else None,
         action_id=ask.said("action_id"),
     )
     return _begun(ask, ops, done)
 
 
 def _discard(ask: Ask) -> str:
-    ops = ops_of(ask)
+    ops, meant = ops_of(ask), wanted(ask)
+    _demand(ask, "discard", meant)
     done = ops.discard_all(
-        wanted(ask),
+        meant,
         reason=ask.said("reason"),
-        expected=_number(ask.said("expected")),
+        expected=_meant(ask, meant, None),
         action_id=ask.said("action_id"),
     )
     return _begun(ask, ops, done)

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from ..model import errors
 from ..model.ids import parse_id
 from ..model.ops_errors import ReadOnly
-from ..operations import inspect
+from ..operations import inspect, page_reads, registry
 from ..supervise import prometheus
 from ..supervise.verdict import document as verdict_document
 from . import answers, assets, guard, rendering
@@ -153,6 +153,8 @@ def _act(site: Site, verb: Verb) -> Endpoint:
         if site.readonly:  # asked once more by Ops, and once more by the store
             raise ReadOnly("This page was opened read-only: nothing was done.")
         said = verb.act(ask)
+        if ask.shows is not None:
+            return answers.reveal(request, ask, ask.shows)
         address = ask.lands or safe_back(ask, ask.said("back"))
         sign = "&" if "?" in address else "?"
         return RedirectResponse(f"{address}{sign}{told(site, said)}", 303, guard.security_headers("none"))
@@ -181,7 +183,7 @@ def _download(site: Site) -> Endpoint:
 
 
 def _find(site: Site) -> Endpoint:
-    """From the search field: a job's id, the name of a queue, or that of a task."""
+    """From the search field: a job's id, the name of a queue or a task, or the key of a job."""
 
     def answer(request: Request, ask: Ask) -> Response:
         wanted = (ask.text("q") or "").strip()
@@ -197,8 +199,14 @@ def _place(ask: Ask, wanted: str) -> str:
         pass
     if not wanted:
         return ask.link("/jobs")
-    names = {one.name for one in ask.run(inspect.queues(ask.site.name))}
-    return ask.link("/jobs", queue=wanted) if wanted in names else ask.link("/jobs", task=wanted)
+    if wanted in {one.name for one in ask.run(inspect.queues(ask.site.name))}:
+        return ask.link("/jobs", queue=wanted)
+    if wanted in ask.site.tasks or wanted in {one.name for one in ask.run(registry.tasks(ask.site.name))}:
+        return ask.link("/jobs", task=wanted)
+    held = ask.run(page_reads.by_key(ask.site.name, wanted, 2))
+    if len(held) == 1 and ask.may("view", held[0].queue, held[0].task):
+        return ask.link(f"/jobs/{held[0].id}")
+    return ask.link("/jobs", key=wanted)
 
 
 def _verdict(site: Site) -> Endpoint:

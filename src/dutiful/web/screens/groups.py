@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ...model.ids import parse_id
 from ...operations import acks, groups, health
 from ...operations.acks import GROUP, Ack
 from ...operations.bulk import Wanted
@@ -12,6 +13,7 @@ from ..asking import Ask
 from ..cursors import of_group, to_group
 
 PAGE = 50
+CHOSEN_MAX = 200
 HIDDEN = "what it said is not shown: the task has secrets"
 
 
@@ -93,6 +95,12 @@ def find(ask: Ask, fingerprint: str) -> GroupRow | None:
     return _row(ask, found, {} if said is None else {said.thing: said})
 
 
+def rows_of_task(ask: Ask, found: Sequence[groups.Group]) -> list[GroupRow]:
+    """The same of one task, at most a page."""
+    known = {one.thing: one for one in ask.run(acks.listed(ask.site.name))} if found else {}
+    return [_row(ask, one, known) for one in found[:PAGE]]
+
+
 def _row(ask: Ask, one: groups.Group, known: Mapping[str, Ack]) -> GroupRow:
     # The title is an error with digits, ids and quoted text left out. A task with marked secrets may have
     # said one bare, and no job's arguments are at hand here to look for it.
@@ -136,4 +144,18 @@ def wanted(ask: Ask) -> Wanted:
         error=ask.text("error"),
         fingerprint=ask.text("fp"),
         unseen=ask.text("unseen") is not None,
+        ids=_chosen(ask),
     )
+
+
+def _chosen(ask: Ask) -> tuple[str, ...] | None:
+    """The rows that somebody chose one by one; None where it is the filter that counts."""
+    if "id" not in ask.query:
+        return None
+    found = []
+    for one in ask.texts("id", CHOSEN_MAX):
+        try:
+            found.append(parse_id(one))
+        except ValueError:
+            continue  # what is no id means no job
+    return tuple(dict.fromkeys(found))

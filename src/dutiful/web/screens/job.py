@@ -103,6 +103,8 @@ class JobPage:
     details: tuple[str, ...]
     args: str | None
     args_whole: bool
+    hides: bool
+    """Whether something of its arguments or its result is masked that this person may have shown."""
     args_bytes: int
     args_version: int
     result: str | None
@@ -179,6 +181,9 @@ def job(ask: Ask) -> JobPage:
         details=tuple(say(line) for line in answer.details),
         args=cut(args.text, ARGS_CHARS) if sees else None,
         args_whole=args.whole,
+        hides=bool(args.hidden or not args.whole)
+        and not ask.site.readonly
+        and ask.may("reveal_secrets", found.queue, found.task),
         args_bytes=len(found.args),
         args_version=found.args_version,
         result=_result(ask, found, args) if sees else None,

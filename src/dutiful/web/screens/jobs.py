@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...operations import health, inspect, pages
+from ...operations import health, inspect, page_reads, pages
+from ...operations.inspect import JobLine, JobView
 from ..asking import Ask
 from ..cursors import of_death, to_death
 from .groups import GroupList, GroupRow, find, group_list, wanted
@@ -37,6 +38,11 @@ def all_jobs(ask: Ask) -> JobList:
     state = state if state in STATES else None
     limit = ask.number("limit", PAGE, 1, PAGE_MAX)
     after = _id(ask.text("after"))
+    if (key := ask.text("key")) is not None:
+        held = ask.run(page_reads.by_key(ask.site.name, key))
+        fit = [one for one in held if _fits(ask, one, state)]
+        filters = _filters(ask, "task", "queue", "key") | ({"state": state} if state else {})
+        return _list(ask, [_line(one) for one in fit], filters, None, False)
     found = ask.run(
         inspect.jobs(
             ask.site.name,
@@ -51,6 +57,19 @@ def all_jobs(ask: Ask) -> JobList:
     more = ask.here(after=shown[-1].id) if len(found) > limit else None
     filters = _filters(ask, "task", "queue") | ({"state": state} if state else {})
     return _list(ask, shown, filters, more, after is not None)
+
+
+def _fits(ask: Ask, one: JobView, state: str | None) -> bool:
+    wanted = ((state, one.state), (ask.text("task"), one.task), (ask.text("queue"), one.queue))
+    return all(meant in (None, is_) for meant, is_ in wanted)
+
+
+def _line(one: JobView) -> JobLine:
+    """A job that was found by its key, as a row."""
+    because = one.reason if one.state == "dead" else one.outcome
+    head = (one.id, one.state, because, one.task, one.queue, one.priority, one.key, one.attempt)
+    times = (one.enqueued_at_us, one.run_at_us, one.claimed_at_us, one.ended_at_us)
+    return JobLine(*head, *times, "", one.now_us, crashes=one.crashes)
 
 
 def dead_jobs(ask: Ask) -> JobList:

@@ -52,7 +52,7 @@ $('#theme')?.addEventListener('click', () => {
 sayTheme();
 
 // ── dialogs ─────────────────────────────────────────────────────────────────────────────────
-const dialog = $('#dialog');
+const dialog = $('#dialog'), part = $('#live-part');
 let opener = null;
 async function openDialog(link) {
   opener = link;
@@ -72,6 +72,27 @@ document.addEventListener('click', event => {
   }
   if (event.target.closest('[data-close]') && dialog.open) { event.preventDefault(); dialog.close(); }
 });
+// Rows that were chosen: a form without a script, too; here it asks in the dialog.
+document.addEventListener('submit', event => {
+  const form = event.target;
+  if (!form.matches('form[data-dialog]')) return;
+  event.preventDefault();
+  const address = new URL(event.submitter?.formAction || form.action);
+  address.search = new URLSearchParams(new FormData(form)).toString();
+  openDialog({ href: address.href, isConnected: false }).catch(() => { location.href = address.href; });
+});
+const picks = () => $$('input[form=chosen][name=id]', part);
+function countPicks() {
+  const many = $('#many');
+  if (many) many.textContent = `${picks().filter(one => one.checked).length} chosen below:`;
+}
+document.addEventListener('change', event => { if (event.target.matches('input[form=chosen]')) countPicks(); });
+document.addEventListener('dutiful:fresh', countPicks);
+function pickPage() {
+  const all = picks(), on = all.some(one => !one.checked);
+  for (const one of all) one.checked = on;
+  countPicks();
+}
 dialog?.addEventListener('close', () => { opener?.isConnected && opener.focus(); opener = null; freshen(); });
 dialog?.addEventListener('submit', async event => {
   const form = event.target;
@@ -99,7 +120,7 @@ dialog?.addEventListener('submit', async event => {
 });
 
 // ── live ────────────────────────────────────────────────────────────────────────────────────
-const asof = $('#asof'), clock = $('#clock'), banner = $('#notlive'), button = $('#live'), part = $('#live-part');
+const asof = $('#asof'), clock = $('#clock'), banner = $('#notlive'), button = $('#live');
 const isLive = $('main')?.dataset.screen && part;
 const IDLE_MS = 30 * 60e3, LOST_MS = 15e3, POLL_MS = 3e3;
 let etag = null, heard = Date.now(), shownAt = now(), touched = Date.now();
@@ -300,6 +321,7 @@ document.addEventListener('keydown', event => {
     f: () => $('.filters input, .filters select')?.focus(),
     p: () => button?.click(),
     ']': () => $('a[rel=next]')?.click(), '[': () => history.back(),
+    X: pickPage, '*': () => $('.bar [data-key="*"]')?.click(),
     x: () => $('input[type=checkbox]', $('tr.here') || document.createElement('p'))?.click(),
   }[key];
   if (doing) { event.preventDefault(); doing(); }
