@@ -5,12 +5,16 @@ from __future__ import annotations
 import ipaddress
 import logging
 import socket
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..app import events
 from ..app.app import App
+from ..app.events import emit
+from ..model.errors import DutifulError
 from ..model.page_errors import PageError, PageNotInstalled, PageWouldBeOpen
 
 if TYPE_CHECKING:
@@ -20,6 +24,9 @@ HOST, PORT = "127.0.0.1", 7878
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 SHUTDOWN_S = 2
 BACKLOG = 128
+GO_ON_S = 5.0
+
+logger = logging.getLogger("dutiful.web")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,7 @@ class Alone:
             )
         self.site.signs_out = not isinstance(entrance, TrustedHeader)
         self.asgi = build(self.site, None if isinstance(entrance, TrustedHeader) else entrance)
+        self._stop = threading.Event()
 
     @property
     def address(self) -> str:
@@ -117,6 +125,7 @@ class Alone:
             import uvicorn
         except ImportError as error:
             raise PageNotInstalled(f"The page needs {error.name}, which is not installed.") from None
+        self.go_on()
         config = uvicorn.Config(
             self.asgi,
             host=self.host,
@@ -131,8 +140,24 @@ class Alone:
         )
         return uvicorn.Server(config)
 
+    def go_on(self) -> None:
+        """From now on it walks bulk operations that nobody walks: whoever began one may have been killed."""
+        if not self.site.readonly:
+            threading.Thread(target=self._walk, name="dutiful-bulks", daemon=True).start()
+
+    def _walk(self) -> None:
+        from ..supervise.bulk_ops import walker_name
+        from ..worker import bulks
+
+        while not self._stop.wait(GO_ON_S):
+            try:
+                bulks.walk_all(self.site.engine, self.site.name, walker_name(), self._stop.wait)
+            except DutifulError as error:
+                emit(logger, logging.WARNING, events.CHORE_FAILED, chore="bulks", error=str(error))
+
     def close(self) -> None:
-        """Close its connections for reading."""
+        """Close its connections for reading, and stop walking after the batch under way."""
+        self._stop.set()
         self.site.close()
 
 
