@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,9 +14,10 @@ from ..engines.contract import Engine
 from ..engines.reading import LIMIT_S, Reader, open_reader
 from ..engines.urls import open_engine
 from ..model.operators import Operator
-from ..model.redaction import DENIED, Redactor, secret_parameters
+from ..model.redaction import DENIED, Redactor
 from ..model.verdict import Verdict
 from ..supervise.verdict import verdict
+from ..worker.masking import secrets_of
 from .guard import FormTokens
 
 logger = logging.getLogger("dutiful.web")
@@ -96,15 +96,6 @@ class Site:
     def close(self) -> None:
         """Close the connections for reading; the engine is its owner's."""
         self.reader.close()
-
-
-def secrets_of(task: Task[..., Any]) -> frozenset[str]:
-    """The parameters of a task that are marked secret; all that mention it where nobody can tell."""
-    try:
-        return secret_parameters(typing.get_type_hints(task.function, include_extras=True))
-    except Exception:  # an annotation of the user's that does not resolve here
-        raw = getattr(task.function, "__annotations__", {})
-        return frozenset(name for name, annotation in raw.items() if "Secret" in str(annotation))
 
 
 def _colour_of(environment: str) -> str:

@@ -23,6 +23,7 @@ from ..model.errors import DutifulError, NotProven, StateError
 from ..model.jobs import RESULT_BYTES_MAX
 from ..model.payload import encode_result
 from ..operations import doubts, workers
+from .masking import masked
 
 if TYPE_CHECKING:
     from ..app.app import App
@@ -64,7 +65,13 @@ def look_up(app: App, job_id: str, ask: Ask, *, quiet_us: int = QUIET_US) -> Fou
         given = task.codec.with_defaults(task.codec.decode(doubt.args))
         value = ask(task.lookup.function, task.lookup.arguments(given))
     except Exception as error:
-        emit(logger, logging.WARNING, events.LOOKUP_UNSURE, **about, error=repr(error))
+        emit(
+            logger,
+            logging.WARNING,
+            events.LOOKUP_UNSURE,
+            **about,
+            error=masked(task, doubt.args, repr(error)),
+        )
         return "left"
     try:
         if value is not None:

@@ -20,6 +20,7 @@ from ..model.fingerprints import fingerprint, own_fingerprint
 from ..model.jobs import RESULT_BYTES_MAX, Ending, Failure, Lease
 from ..model.payload import encode_result
 from ..model.retry import Again, Bury, judge
+from .masking import said
 from .stops import give_effects, go_by_effects, stopped
 
 if TYPE_CHECKING:
@@ -184,14 +185,21 @@ def failed(task: Task[..., Any], lease: Lease, error: BaseException) -> Ending:
         verdict = Bury("error", error)  # whatever the body asks for: it has begun, and is never run again
     about: dict[str, Any] = {"job_id": lease.job_id, "task": lease.task, "attempt": lease.attempt}
     if not isinstance(verdict, Again):
-        emit(logger, logging.ERROR, events.JOB_BURIED, **about, reason=verdict.reason, error=repr(error))
+        emit(
+            logger,
+            logging.ERROR,
+            events.JOB_BURIED,
+            **about,
+            reason=verdict.reason,
+            error=said(task, lease, error),
+        )
         return Ending(
             "bury",
             lease.job_id,
             lease.token,
             lease.run_no,
             reason=verdict.reason,
-            failure=death_of(task, error),
+            failure=death_of(task, lease, error),
             started=_once(task),
         )
     if not verdict.charged:
@@ -202,7 +210,7 @@ def failed(task: Task[..., Any], lease: Lease, error: BaseException) -> Ending:
             logging.WARNING,
             events.JOB_FAILED,
             **about,
-            error=repr(error),
+            error=said(task, lease, error),
             delay_s=verdict.delay_us / 1e6,
         )
     return Ending(
@@ -273,7 +281,7 @@ def failure_of(error: BaseException) -> Failure:
     return Failure(_clean(kind), _clean(message[:MESSAGE_CHARS_MAX]), _clean(text))
 
 
-def death_of(task: Task[..., Any], error: BaseException) -> Failure:
+def death_of(task: Task[..., Any], lease: Lease, error: BaseException) -> Failure:
     """The same with its cause, by which the dead are grouped: the task's own, or the usual one."""
     failure = failure_of(error)
     own = None
@@ -281,7 +289,13 @@ def death_of(task: Task[..., Any], error: BaseException) -> Failure:
         try:
             own = own_fingerprint(task.name, task.policy.fingerprint(error))
         except Exception as broken:  # grouped in the usual way, then
-            emit(logger, logging.WARNING, events.FINGERPRINT_FAILED, task=task.name, error=repr(broken))
+            emit(
+                logger,
+                logging.WARNING,
+                events.FINGERPRINT_FAILED,
+                task=task.name,
+                error=said(task, lease, broken),
+            )
     cause = own or fingerprint(task.name, failure.kind, failure.message, error.__traceback__)
     return replace(failure, fingerprint=cause)
 

@@ -12,6 +12,7 @@ from ..app.running import Run
 from ..model.effects import EffectStop, EffectWaits
 from ..model.jobs import Ending, Failure, Lease
 from ..model.retry import SNOOZE_US_MIN
+from .masking import masked
 
 if TYPE_CHECKING:
     from ..app.app import App
@@ -43,11 +44,18 @@ def stopped(task: Task[..., Any], lease: Lease, stop: EffectStop) -> Ending:
     about: dict[str, Any] = {"job_id": lease.job_id, "task": lease.task, "attempt": lease.attempt}
     if isinstance(stop, EffectWaits) and task.policy.delivery != "at_most_once":
         delay_us = max(stop.delay_us, SNOOZE_US_MIN)
-        emit(logger, logging.INFO, events.JOB_SNOOZED, **about, delay_s=delay_us / 1e6, why=stop.why)
+        emit(
+            logger,
+            logging.INFO,
+            events.JOB_SNOOZED,
+            **about,
+            delay_s=delay_us / 1e6,
+            why=masked(task, lease.args, stop.why),
+        )
         return Ending("snooze", lease.job_id, lease.token, lease.run_no, delay_us=delay_us, charged=False)
     # A started at_most_once body is never run again by the machine, so it has nothing to wait for.
     why = str(stop)
-    emit(logger, logging.ERROR, events.JOB_IN_DOUBT, **about, why=why)
+    emit(logger, logging.ERROR, events.JOB_IN_DOUBT, **about, why=masked(task, lease.args, why))
     return Ending(
         "doubt",
         lease.job_id,
