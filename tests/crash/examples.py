@@ -160,6 +160,7 @@ class World:
         run(gates.grant(run(gates.busy_rates())[0]))
         self._schedules()
         self._bulks()
+        self._idle_gate(ids[0])
 
     def _schedules(self) -> None:
         """Schedules of which occurrences are due, one that nobody declares, one that is paused."""
@@ -178,6 +179,15 @@ class World:
             self.engine.clock = clock
         run(workers.leave(leaver))
         self.waits = run(schedule_verbs.waiting(APP))["left"][1]
+
+    def _idle_gate(self, there: NewJob) -> None:
+        """A gate that was made hours ago for a job that was not stored."""
+        clock, now = self.engine.clock, self.engine.run(health.now())
+        try:
+            self.engine.clock = lambda: now - 3 * gates.FRESH_US
+            self.engine.run(enqueue.one(APP, replace(there, gates=(Gate("lock", "idle", 1),))))
+        finally:
+            self.engine.clock = clock
 
     def _doubts(self) -> None:
         """One body that has begun for good, one that was cut off, a call without an answer, a waiver."""
@@ -394,12 +404,13 @@ EXAMPLES: dict[str, Example] = {
     "gates.take": lambda w: gates.take(
         APP, w.leases[0].job_id, w.leases[0].token, [Gate("lock", "not waited for", 1), RATE_OF_NOW]
     ),
-    "gates.take, busy": lambda w: gates.take(
+    "gates.take of a busy one": lambda w: gates.take(
         APP,
         w.leases[0].job_id,
         w.leases[0].token,
         [Gate("lock", "not waited for", 1), Gate("lock", "wide", 2)],
     ),
+    "gates.forget": lambda w: gates.forget(),
     "gates.grant": lambda w: gates.grant(w.engine.run(gates.busy_rates())[0]),
     "glance.glance": lambda w: glance.glance(APP),
     "health.apps": lambda w: health.apps(),

@@ -12,6 +12,12 @@ COME_MAX = 1000
 """So many jobs stand in line in one transaction."""
 GATES_MAX = 500
 """So many gates are looked at in one transaction."""
+FRESH_US = 3_600_000_000
+"""A gate that was used so recently is there for as long as a transaction that found it may take."""
+IDLE_US = 2 * FRESH_US
+"""One that nobody has used for so long may be forgotten."""
+FORGET_MAX = 1000
+"""So many gates are held at once to see whether they may be forgotten."""
 STARTS_MAX = 1000
 """So many starts of one rate are granted at once."""
 
@@ -22,7 +28,12 @@ def known(app: str, gates: Iterable[Gate]) -> Steps[Ids]:
     """The ids of gates by kind and key; those that are missing, or declared otherwise, are written."""
     wanted = {(gate.kind, gate.key): gate for gate in gates}
     rows = [wanted[name].row for name in sorted(wanted)]
-    found = {(row[0], row[1]): int(row[2]) for row in (yield Call("find_gates", _with(app, rows)))}
+    there = yield Call("find_gates", {**_with(app, rows), "fresh": FRESH_US})
+    found = {(row[0], row[1]): int(row[2]) for row in there if not row[3]}
+    stale = [int(row[2]) for row in there if row[3]]
+    if stale:  # it may be forgotten at this moment
+        kept = yield Call("keep_gates", {"gates": as_json(stale)})
+        found |= {(row[0], row[1]): int(row[2]) for row in kept}
     missing = [row for row in rows if (row["kind"], row["key"]) not in found]
     if missing:
         added = yield Call("add_gates", _with(app, missing))
@@ -47,6 +58,28 @@ def mend(gates: Sequence[int]) -> Steps[int]:
     """Look at these gates again; returns how many jobs went through."""
     rows = yield Call("mend_gates", {"gates": as_json(sorted(gates))}, alone=True)
     return int(rows[0][0])
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """How many gates were looked at, and how many of them were forgotten."""
+
+    looked: int
+    gone: int
+
+
+@operation
+def forget(limit: int = FORGET_MAX) -> Steps[Forgotten]:
+    """Forget gates that nobody has used for hours, so that there is not one for each key that ever was.
+
+    Only where nobody would tell: nobody stands there, no job that is live, dead, or may be brought back
+    knows it, and its bucket is full. A scan of the live and the dead jobs, if there is any such gate.
+    """
+    gates = [int(row[0]) for row in (yield Call("hold_stale_gates", {"limit": limit, "idle": IDLE_US}))]
+    if not gates:
+        return Forgotten(0, 0)
+    gone = yield Call("forget_gates", {"gates": as_json(gates)})
+    return Forgotten(len(gates), len(gone))
 
 
 @query

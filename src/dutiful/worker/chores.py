@@ -46,6 +46,7 @@ PEOPLE_S = 5.0
 SLICE_S = 1.0
 SOON_S = 0.1
 FORGET_S = 3600.0
+GATES_S = 600.0
 BEAT_S = 15.0
 """A watcher says at most so often that it looked."""
 
@@ -75,6 +76,7 @@ class Chores:
             self.verify: (start + VERIFY_S * random.random(), VERIFY_S),
             self.go_on: (start + PEOPLE_S * random.random(), PEOPLE_S),
             self.forget_people: (start + FORGET_S * random.random(), FORGET_S),
+            self.forget_gates: (start + GATES_S * random.random(), GATES_S),
         }
         if worker.app.gated:  # who waits at a gate is of a task that only such a worker knows
             self._beside.append(Coming(worker.engine, worker.queues))
@@ -237,6 +239,15 @@ class Chores:
         if self._worker.engine.run(workers.turn("forget_people", round(FORGET_S * 1e6))):
             self._worker.engine.run(actions.forget())
             self._worker.engine.run(bulk.forget())
+
+    def forget_gates(self) -> None:
+        """Forget gates that nobody has used for hours, for a second at most; the rest follows."""
+        if not self._worker.engine.run(workers.turn("forget_gates", round(GATES_S * 1e6))):
+            return
+        until = time.monotonic() + SLICE_S
+        while self._worker.engine.run(gates.forget()).looked == gates.FORGET_MAX:
+            if time.monotonic() > until or self._stop.is_set():
+                return
 
     def prepare(self) -> None:
         """Make room for the history of the days to come."""

@@ -1,19 +1,62 @@
 -- name: find_gates
--- The gates that are there as they are declared: nothing is written, and nothing locked.
-SELECT f.kind, f.key, f.id FROM dutiful.find_gates(:app, :rows::jsonb) AS f
+-- The gates that are there as they are declared, and whether nobody has used them for :fresh: nothing is written,
+-- and nothing locked.
+SELECT f.kind, f.key, f.id, f.stale FROM dutiful.find_gates(:app, :rows::jsonb, :now - :fresh::bigint) AS f
+
+-- name: keep_gates
+-- Those of these gates that are there still, and shall be until this ends: shared, so that nobody but who forgets
+-- gates waits. They are noted as used when it commits.
+WITH kept AS MATERIALIZED (
+    SELECT g.kind, g.key, g.id FROM dutiful.gate AS g
+     WHERE g.id = ANY(ARRAY(SELECT e.value::bigint FROM jsonb_array_elements_text(:gates::jsonb) AS e(value)))
+     ORDER BY g.id FOR KEY SHARE
+)
+SELECT k.kind, k.key, k.id,
+       set_config('dutiful.kept', concat(current_setting('dutiful.kept', true), k.id, ':', :now, ' '), true)
+  FROM kept AS k
+
+-- name: hold_stale_gates
+-- The gates that were not used for longest, of those that nobody has used for :idle; held against all who would
+-- use them. Who is at one just now keeps it.
+SELECT g.id FROM dutiful.gate AS g WHERE g.used_at < :now - :idle::bigint
+ ORDER BY g.used_at LIMIT :limit FOR UPDATE SKIP LOCKED
+
+-- name: forget_gates
+-- Forgets those of these gates at which nobody stands, of which no job knows that may come there, or come back to
+-- life and come there, and whose bucket is full, as a new one is. The others are in use. Looked at when they are locked.
+WITH asked AS MATERIALIZED (
+    SELECT e.value::bigint AS id FROM jsonb_array_elements_text(:gates::jsonb) AS e(value)
+), named AS MATERIALIZED (
+    SELECT DISTINCT e.id FROM (
+        SELECT j.gates FROM dutiful.job AS j WHERE j.gates IS NOT NULL
+        UNION ALL SELECT d.gates FROM dutiful.dead AS d WHERE d.gates IS NOT NULL
+        UNION ALL SELECT h.gates FROM dutiful.history AS h
+         WHERE h.gates IS NOT NULL AND (h.state = 'cancelled' OR h.outcome IN ('skipped', 'waived'))
+    ) AS r, unnest(r.gates) AS e(id)
+), idle AS MATERIALIZED (
+    SELECT g.id FROM asked AS a JOIN dutiful.gate AS g ON g.id = a.id
+     WHERE NOT EXISTS (SELECT 1 FROM dutiful.place AS p WHERE p.gate = g.id)
+       AND NOT EXISTS (SELECT 1 FROM named AS n WHERE n.id = g.id)
+       AND (g.kind <> 'rate' OR g.level + greatest(0, :now - g.level_at) / g.per::float8 >= g.burst)
+), used AS (
+    UPDATE dutiful.gate AS g SET used_at = :now FROM asked AS a
+     WHERE g.id = a.id AND NOT EXISTS (SELECT 1 FROM idle AS i WHERE i.id = g.id)
+)
+DELETE FROM dutiful.gate AS g USING idle AS i WHERE g.id = i.id
+RETURNING g.id
 
 -- name: add_gates
 -- Gates that are new, or declared otherwise than before, in the order of their keys, so that two producers
 -- cannot deadlock. A new bucket is full. Fewer slots: whoever is in stays in.
-INSERT INTO dutiful.gate AS g (app, kind, key, slots, passes, per, burst, level, level_at)
+INSERT INTO dutiful.gate AS g (app, kind, key, slots, passes, per, burst, level, level_at, used_at)
 SELECT :app, r.kind, r.key, r.slots, r.passes, r.per, r.burst, r.burst,
-       CASE WHEN r.kind = 'rate' THEN :now END
+       CASE WHEN r.kind = 'rate' THEN :now END, :now
   FROM jsonb_to_recordset(:rows::jsonb)
        AS r(kind text, key text, slots integer, passes boolean, per bigint, burst integer)
  ORDER BY r.kind, r.key
 ON CONFLICT (app, kind, key) DO UPDATE
    SET slots = excluded.slots, passes = excluded.passes, per = excluded.per, burst = excluded.burst,
-       excused = CASE WHEN excluded.slots < g.slots THEN nextval('dutiful.gate_seq') ELSE g.excused END
+       used_at = excluded.used_at, excused = CASE WHEN excluded.slots < g.slots THEN nextval('dutiful.gate_seq') ELSE g.excused END
 RETURNING g.kind, g.key, g.id
 
 -- name: come_to_gates

@@ -165,6 +165,9 @@ CREATE TABLE dutiful.history (
         ((state = 'done') = (outcome IS NOT NULL AND outcome IN ('performed', 'duplicate', 'skipped', 'waived')))
 ) PARTITION BY RANGE (finished_at);
 
+CREATE INDEX history_gated ON dutiful.history (finished_at)
+    WHERE gates IS NOT NULL AND (state = 'cancelled' OR outcome IN ('skipped', 'waived'));
+
 CREATE TABLE dutiful.history_rest PARTITION OF dutiful.history DEFAULT;
 
 -- The row that makes a duty unique, taken at enqueue. Its job may be open, dead, or done; "turn"
@@ -511,7 +514,8 @@ CREATE INDEX occurrence_waiting ON dutiful.occurrence (app, schedule)
 -- through, and never updated for a job: "low", below which no place is taken, moves once in a while. A lock and
 -- a share let "slots" through at once, an order one, a rate none: its starts are granted by a chore, from a bucket
 -- that holds at most "burst" and was at "level" at the instant "level_at". "passes": a dead job blocks no order.
--- "excused": places up to that one may have been taken when there were more slots.
+-- "excused": places up to that one may have been taken when there were more slots. "used_at": when it was last made, declared
+-- or found in use, to within hours; one that nobody used for longer is forgotten, and made anew when somebody asks for it.
 CREATE TABLE dutiful.gate (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     app      text NOT NULL,
@@ -525,12 +529,15 @@ CREATE TABLE dutiful.gate (
     burst    integer,
     level    double precision,
     level_at bigint,
+    used_at  bigint NOT NULL,
     UNIQUE (app, kind, key),
     CONSTRAINT gate_kind CHECK (kind IN ('order', 'lock', 'rate', 'fair')),
     CONSTRAINT gate_slots CHECK (CASE kind WHEN 'rate' THEN slots = 0 WHEN 'order' THEN slots = 1 ELSE slots > 0 END),
     CONSTRAINT gate_rate CHECK
         ((kind = 'rate') = (per IS NOT NULL AND burst IS NOT NULL AND level IS NOT NULL AND level_at IS NOT NULL))
 ) WITH (fillfactor = 50);
+
+CREATE INDEX gate_used ON dutiful.gate (used_at);
 
 CREATE SEQUENCE dutiful.gate_seq CACHE 1;
 
@@ -558,10 +565,12 @@ CREATE INDEX place_granted ON dutiful.place (gate, seq) WHERE granted IS NOT NUL
 CREATE INDEX job_arriving ON dutiful.job (gate_seq) WHERE gate_seq < 0;
 CREATE INDEX job_outside ON dutiful.job (run_at) WHERE gate IS NOT NULL AND gate_seq IS NULL;
 
--- The gates that are there as they are declared. By their index, whatever the table was like when it was analysed.
-CREATE FUNCTION dutiful.find_gates(which text, rows jsonb) RETURNS TABLE (kind text, key text, id bigint)
+-- The gates that are there as they are declared, and whether they were last used before an instant. By their index,
+-- whatever the table was like when it was analysed.
+CREATE FUNCTION dutiful.find_gates(which text, rows jsonb, since bigint)
+RETURNS TABLE (kind text, key text, id bigint, stale boolean)
 LANGUAGE sql STABLE SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = on AS $$
-    SELECT g.kind, g.key, g.id
+    SELECT g.kind, g.key, g.id, g.used_at < since
       FROM pg_catalog.jsonb_to_recordset(rows)
            AS r(kind text, key text, slots integer, passes boolean, per bigint, burst integer)
      CROSS JOIN LATERAL (SELECT g.* FROM dutiful.gate AS g
@@ -584,6 +593,18 @@ BEGIN
     RETURN NULL;
 END $$;
 
+-- Raises where one of these gates was forgotten meanwhile: it was found an hour and more before this commits. Asked for jobs
+-- that this transaction has stored, which have no "gate" yet.
+CREATE FUNCTION dutiful.demand_gates(ids bigint[]) RETURNS void
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
+BEGIN
+    IF (SELECT count(*) FROM dutiful.gate AS g WHERE g.id = ANY(ids)) < pg_catalog.cardinality(ids) THEN
+        RAISE serialization_failure USING MESSAGE = 'an order, lock or rate of a job enqueued in this transaction was forgotten, as '
+            'nobody used it for hours and the transaction took more than one',
+            HINT = 'Run the transaction again; it should be shorter.';
+    END IF;
+END $$;
+
 -- Lets through at once whoever came for the first time and finds room at each of its gates; whether that was
 -- everybody. "arriving" as below. All gates are locked first, in order of id, rates only where nobody else is at
 -- them, and looked at by a new statement. A start that a rate has to spare is counted as if all that it granted and
@@ -595,12 +616,13 @@ LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_m
 DECLARE
     came bigint;
     new bigint;
+    stored boolean;
     locked bigint;
     ids bigint[];
     rates bigint[];
     let bigint;
 BEGIN
-    SELECT count(*), count(*) FILTER (WHERE j.run_no = 0) INTO came, new
+    SELECT count(*), count(*) FILTER (WHERE j.run_no = 0), pg_catalog.bool_or(j.gate IS NULL) INTO came, new, stored
       FROM dutiful.job AS j WHERE j.gate_seq < 0 AND j.gate_seq <= arriving;
     IF new = 0 THEN
         RETURN false;
@@ -612,6 +634,9 @@ BEGIN
     )
     SELECT count(*) INTO locked FROM taken AS t;
     IF locked < pg_catalog.cardinality(ids) THEN
+        IF stored THEN
+            PERFORM dutiful.demand_gates(ids);
+        END IF;
         SELECT pg_catalog.array_agg(g.id) INTO rates
           FROM (SELECT g.id FROM dutiful.gate AS g WHERE g.id = ANY(ids) AND g.kind = 'rate'
                  ORDER BY g.id FOR NO KEY UPDATE SKIP LOCKED) AS g;
@@ -880,21 +905,39 @@ END $$;
 CREATE FUNCTION dutiful.gate_done() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
+    fresh CONSTANT boolean := pg_catalog.current_setting('transaction_isolation') = 'read committed';
     arriving CONSTANT text := nullif(pg_catalog.current_setting('dutiful.arriving', true), '');
     leaving CONSTANT text := nullif(pg_catalog.current_setting('dutiful.leaving', true), '');
+    kept CONSTANT text := nullif(pg_catalog.current_setting('dutiful.kept', true), '');
 BEGIN
     IF arriving IS NOT NULL OR leaving IS NOT NULL THEN
         PERFORM pg_catalog.set_config('dutiful.arriving', '', true), pg_catalog.set_config('dutiful.leaving', '', true);
-        IF leaving IS NULL AND pg_catalog.current_setting('transaction_isolation') = 'read committed'
-           AND dutiful.pass_free(arriving::bigint) THEN
-            RETURN NULL;
+        IF fresh AND leaving IS NULL AND dutiful.pass_free(arriving::bigint) THEN
+            NULL;
+        ELSIF fresh AND arriving IS NULL
+              AND dutiful.leave_free(pg_catalog.string_to_array(pg_catalog.rtrim(leaving), ' ')::uuid[]) THEN
+            NULL;
+        ELSE
+            IF arriving IS NOT NULL THEN
+                PERFORM dutiful.demand_gates(ARRAY(
+                    SELECT DISTINCT e.id FROM dutiful.job AS j, unnest(j.gates) AS e(id)
+                     WHERE j.gate_seq < 0 AND j.gate_seq <= arriving::bigint AND j.gate IS NULL AND j.run_no = 0));
+            END IF;
+            PERFORM dutiful.pass_gates(arriving::bigint,
+                pg_catalog.string_to_array(pg_catalog.rtrim(leaving), ' ')::uuid[], NULL);
         END IF;
-        IF arriving IS NULL AND pg_catalog.current_setting('transaction_isolation') = 'read committed'
-           AND dutiful.leave_free(pg_catalog.string_to_array(pg_catalog.rtrim(leaving), ' ')::uuid[]) THEN
-            RETURN NULL;
-        END IF;
-        PERFORM dutiful.pass_gates(arriving::bigint,
-            pg_catalog.string_to_array(pg_catalog.rtrim(leaving), ' ')::uuid[], NULL);
+    END IF;
+    IF fresh AND kept IS NOT NULL THEN
+        -- At last, and only those that are locked already or free: locks are taken in order.
+        PERFORM pg_catalog.set_config('dutiful.kept', '', true);
+        WITH used AS (
+            SELECT g.id, k.at FROM (SELECT pg_catalog.split_part(e.word, ':', 1)::bigint AS gate,
+                                           max(pg_catalog.split_part(e.word, ':', 2)::bigint) AS at
+                                      FROM unnest(pg_catalog.string_to_array(pg_catalog.rtrim(kept), ' ')) AS e(word)
+                                     GROUP BY 1) AS k
+              JOIN dutiful.gate AS g ON g.id = k.gate AND g.used_at < k.at FOR NO KEY UPDATE OF g SKIP LOCKED
+        )
+        UPDATE dutiful.gate AS g SET used_at = u.at FROM used AS u WHERE g.id = u.id;
     END IF;
     RETURN NULL;
 END $$;

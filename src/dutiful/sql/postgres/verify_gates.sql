@@ -1,5 +1,5 @@
 -- name: verify_gates
--- I13: who runs holds a place at each of its gates (a rate's is given back); no lock has more running than it
+-- I13: who runs holds a place at each of its gates, which are there (a rate's is given back); no lock has more running than it
 -- has places, and in an order nobody runs while one before it is not closed. Where there were more slots before,
 -- more may run as long as none of them came since.
 WITH live AS (
@@ -21,6 +21,9 @@ WITH live AS (
                  AND (SELECT max(o.seq) FROM held AS o WHERE o.gate = h.gate) > h.excused
                 THEN 'more run than there are places' END AS problem
       FROM held AS h
+    UNION ALL
+    SELECT j.id, j.lane, 'gate', CAST(e.id AS text), 'it runs, and this gate of it was forgotten'
+      FROM live AS j CROSS JOIN LATERAL unnest(j.gates) AS e(id) WHERE NOT EXISTS (SELECT 1 FROM dutiful.gate AS g WHERE g.id = e.id)
 )
 SELECT count(*) OVER (), CAST(w.id AS text), 'job', w.problem, w.kind || ' ' || w.key
   FROM wrong AS w LEFT JOIN dutiful.lane AS l ON l.id = w.lane

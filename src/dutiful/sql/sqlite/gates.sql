@@ -1,22 +1,46 @@
 -- name: find_gates
--- The gates that are there as they are declared: nothing is written.
-SELECT g.kind, g.key, g.id
+-- The gates that are there as they are declared, and whether nobody has used them for :fresh: nothing is written.
+SELECT g.kind, g.key, g.id, g.used_at < :now - :fresh
   FROM json_each(:rows) AS e
  CROSS JOIN dutiful.gate AS g ON g.app = :app AND g.kind = json_extract(e.value, '$.kind')
    AND g.key = json_extract(e.value, '$.key') AND g.slots = json_extract(e.value, '$.slots')
    AND g.passes = json_extract(e.value, '$.passes') AND g.per IS json_extract(e.value, '$.per')
    AND g.burst IS json_extract(e.value, '$.burst')
 
+-- name: keep_gates
+-- These gates are used.
+UPDATE dutiful.gate SET used_at = :now WHERE id IN (SELECT e.value FROM json_each(:gates) AS e)
+RETURNING kind, key, id
+
+-- name: hold_stale_gates
+-- The gates that were not used for longest, of those that nobody has used for :idle.
+SELECT g.id FROM dutiful.gate AS g WHERE g.used_at < :now - :idle ORDER BY g.used_at LIMIT :limit
+
+-- name: forget_gates
+-- Forgets those of these gates at which nobody stands, of which no job knows that may come there, or come back to
+-- life and come there, and whose bucket is full, as a new one is. The others are in use.
+UPDATE dutiful.gate SET used_at = :now
+ WHERE id IN (SELECT e.value FROM json_each(:gates) AS e)
+   AND (id IN (SELECT p.gate FROM dutiful.place AS p)
+     OR id IN (SELECT e.value FROM dutiful.job AS j, json_each(j.gates) AS e WHERE j.gates IS NOT NULL)
+     OR id IN (SELECT e.value FROM dutiful.dead AS d, json_each(d.gates) AS e WHERE d.gates IS NOT NULL)
+     OR id IN (SELECT e.value FROM dutiful.history AS h, json_each(h.gates) AS e
+                WHERE h.gates IS NOT NULL AND (h.state = 'cancelled' OR h.outcome IN ('skipped', 'waived')))
+     OR kind = 'rate' AND level + max(0, :now - level_at) * 1.0 / per < burst);
+DELETE FROM dutiful.gate WHERE id IN (SELECT e.value FROM json_each(:gates) AS e) AND used_at < :now
+RETURNING id
+
 -- name: add_gates
 -- Gates that are new, or declared otherwise than before. A new bucket is full. Fewer slots: whoever is in stays in.
-INSERT INTO dutiful.gate (app, kind, key, slots, passes, per, burst, level, level_at)
+INSERT INTO dutiful.gate (app, kind, key, slots, passes, per, burst, level, level_at, used_at)
 SELECT :app, json_extract(e.value, '$.kind'), json_extract(e.value, '$.key'), json_extract(e.value, '$.slots'),
        json_extract(e.value, '$.passes'), json_extract(e.value, '$.per'), json_extract(e.value, '$.burst'),
-       json_extract(e.value, '$.burst'), CASE WHEN json_extract(e.value, '$.kind') = 'rate' THEN :now END
+       json_extract(e.value, '$.burst'), CASE WHEN json_extract(e.value, '$.kind') = 'rate' THEN :now END, :now
   FROM json_each(:rows) AS e
  WHERE true
 ON CONFLICT (app, kind, key) DO UPDATE
    SET slots = excluded.slots, passes = excluded.passes, per = excluded.per, burst = excluded.burst,
+       used_at = excluded.used_at,
        excused = CASE WHEN excluded.slots < slots THEN coalesce((SELECT max(p.seq) FROM dutiful.place AS p), 0)
                       ELSE excused END
 RETURNING kind, key, id

@@ -166,6 +166,8 @@ CREATE TABLE dutiful_history (
 ) WITHOUT ROWID;
 
 CREATE INDEX dutiful_history_finished ON dutiful_history (finished_at);
+CREATE INDEX dutiful_history_gated ON dutiful_history (finished_at)
+    WHERE gates IS NOT NULL AND (state = 'cancelled' OR outcome IN ('skipped', 'waived'));
 
 -- The row that makes a duty unique, taken at enqueue. Its job may be open, dead, or done; "turn"
 -- grows whenever the duty changes hands or its job comes back to life (compare-and-set).
@@ -430,9 +432,10 @@ CREATE INDEX dutiful_occurrence_waiting ON dutiful_occurrence (app, schedule)
 -- One for each key of an order, a lock, a rate or a share. A lock and a share let "slots" through at once, an
 -- order one, a rate none: its starts are granted by a chore, from a bucket that holds at most "burst" and was
 -- at "level" at the instant "level_at". "passes": a dead job blocks no order. "low" is PostgreSQL's.
--- "excused": places up to that one may have been taken when there were more slots.
+-- "excused": places up to that one may have been taken when there were more slots. "used_at": when it was last made, declared
+-- or found in use, to within hours; one that nobody used for longer is forgotten, and made anew when somebody asks for it.
 CREATE TABLE dutiful_gate (
-    id       integer PRIMARY KEY,
+    id       integer PRIMARY KEY AUTOINCREMENT,
     app      text NOT NULL,
     kind     text NOT NULL,
     key      text NOT NULL,
@@ -444,12 +447,15 @@ CREATE TABLE dutiful_gate (
     burst    integer,
     level    real,
     level_at integer,
+    used_at  integer NOT NULL,
     UNIQUE (app, kind, key),
     CONSTRAINT gate_kind CHECK (kind IN ('order', 'lock', 'rate', 'fair')),
     CONSTRAINT gate_slots CHECK (CASE kind WHEN 'rate' THEN slots = 0 WHEN 'order' THEN slots = 1 ELSE slots > 0 END),
     CONSTRAINT gate_rate CHECK
         ((kind = 'rate') = (per IS NOT NULL AND burst IS NOT NULL AND level IS NOT NULL AND level_at IS NOT NULL))
 );
+
+CREATE INDEX dutiful_gate_used ON dutiful_gate (used_at);
 
 -- Who stands at a gate, in turn: the first "slots" are through and hold their places. In an order a place is
 -- held until the job is closed, else until the job leaves "running". "due": its time had come when it came.

@@ -3,9 +3,10 @@
 -- One for each key of an order, a lock, a rate or a share. A lock and a share let "slots" through at once, an
 -- order one, a rate none: its starts are granted by a chore, from a bucket that holds at most "burst" and was
 -- at "level" at the instant "level_at". "passes": a dead job blocks no order. "low" is PostgreSQL's.
--- "excused": places up to that one may have been taken when there were more slots.
+-- "excused": places up to that one may have been taken when there were more slots. "used_at": when it was last made, declared
+-- or found in use, to within hours; one that nobody used for longer is forgotten, and made anew when somebody asks for it.
 CREATE TABLE dutiful_gate (
-    id       integer PRIMARY KEY,
+    id       integer PRIMARY KEY AUTOINCREMENT,
     app      text NOT NULL,
     kind     text NOT NULL,
     key      text NOT NULL,
@@ -17,12 +18,15 @@ CREATE TABLE dutiful_gate (
     burst    integer,
     level    real,
     level_at integer,
+    used_at  integer NOT NULL,
     UNIQUE (app, kind, key),
     CONSTRAINT gate_kind CHECK (kind IN ('order', 'lock', 'rate', 'fair')),
     CONSTRAINT gate_slots CHECK (CASE kind WHEN 'rate' THEN slots = 0 WHEN 'order' THEN slots = 1 ELSE slots > 0 END),
     CONSTRAINT gate_rate CHECK
         ((kind = 'rate') = (per IS NOT NULL AND burst IS NOT NULL AND level IS NOT NULL AND level_at IS NOT NULL))
 );
+
+CREATE INDEX dutiful_gate_used ON dutiful_gate (used_at);
 
 -- Who stands at a gate, in turn: the first "slots" are through and hold their places. In an order a place is
 -- held until the job is closed, else until the job leaves "running". "due": its time had come when it came.
@@ -48,6 +52,8 @@ CREATE INDEX dutiful_place_granted ON dutiful_place (gate, seq) WHERE granted IS
 ALTER TABLE dutiful_job ADD COLUMN gates text;
 ALTER TABLE dutiful_dead ADD COLUMN gates text;
 ALTER TABLE dutiful_history ADD COLUMN gates text;
+CREATE INDEX dutiful_history_gated ON dutiful_history (finished_at)
+    WHERE gates IS NOT NULL AND (state = 'cancelled' OR outcome IN ('skipped', 'waived'));
 CREATE INDEX dutiful_job_outside ON dutiful_job (run_at) WHERE gate IS NOT NULL AND gate_seq IS NULL;
 
 -- A place that became free: whoever is the last of the first "slots" now goes on, if it waits here.
