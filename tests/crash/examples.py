@@ -65,6 +65,7 @@ from dutiful.operations import (
 )
 from dutiful.operations import inspect as looks
 from dutiful.operations.plan import Operation
+from tests.crash.reconcile_examples import EXAMPLES as RECONCILE
 
 APP = "shop"
 KNOWN = {"t": 1}
@@ -531,6 +532,7 @@ EXAMPLES: dict[str, Example] = {
     "works.find_done": lambda w: works.find_done(APP, w.leases[0]),
     "works.look_at_work": lambda w: works.look_at_work(APP, w.leases[0]),
     "workers.turn": lambda w: workers.turn("sweep", 1),
+    **RECONCILE,
 }
 
 

@@ -23,16 +23,16 @@ from ..model.retry import RETRY_TIMES, Retry
 from ..operations import enqueue
 from . import events
 from .handle import Handle
+from .hooks import Hooks
 from .lock_stores import LockStore
 from .locks import Locks
-from .running import Run
+from .reconciling import Reconcilers, waived
 from .scheduling import Schedules
 from .sources import place, same_source
 from .task import DJANGO, Delivery, Isolation, Policy, Task, Using, checked_queue, repeated, rows_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
-F = TypeVar("F", bound=Callable[..., Any])
 
 logger = logging.getLogger("dutiful.app")
 
@@ -41,7 +41,7 @@ COPY_FROM = 1000
 """How many jobs a bulk enqueue has to have before COPY is worth its set-up."""
 
 
-class App(Schedules, Locks):
+class App(Schedules, Reconcilers, Hooks, Locks):
     """Jobs of one application in one database. Several apps may share a database, told apart by name.
 
     ``url``: ``"sqlite:///jobs.db"`` or ``"postgresql://user@host/database"``; no connection is made
@@ -73,9 +73,6 @@ class App(Schedules, Locks):
         """Declared queues and their targets, in microseconds."""
         self.limits: dict[str, int | None] = {}
         """How many of a declared queue's jobs may run at a time on all workers; None: no limit."""
-        self.starters: list[Callable[[], Any]] = []
-        self.stoppers: list[Callable[[], Any]] = []
-        self.wrappers: list[Callable[[Run], Any]] = []
         self._by_any_name: dict[str, Task[..., Any]] = {}
         self._clock = clock
         self._lock_store = locks
@@ -143,6 +140,8 @@ class App(Schedules, Locks):
         tags: Iterable[str] = (),
         late: Late | None = None,
         fingerprint: Callable[[BaseException], str] | None = None,
+        reconcile: Any | None = ...,
+        because: str = "",
     ) -> Callable[[Callable[P, R]], Task[P, R]]:
         """Declare a function as a task; it stays callable.
 
@@ -164,7 +163,8 @@ class App(Schedules, Locks):
         ``lookup`` is asked what became of an at_most_once body that was cut off: with those of the task's
         arguments that it names, it returns what it found, None if it was surely not done, or raises
         :class:`dutiful.Unsure`. ``late``: what becomes of a job that is claimed too long after it was due.
-        ``fingerprint`` names the cause by which dead jobs are grouped. Raises a DeclarationError.
+        ``fingerprint`` names the cause by which dead jobs are grouped. ``reconcile=None`` with ``because``
+        says that nothing is to be compared with the business data, and why. Raises a DeclarationError.
         """
         policy_fields: dict[str, Any] = {
             "queue": queue,
@@ -185,6 +185,7 @@ class App(Schedules, Locks):
             "tags": tuple(tags),
             "late": late,
             "fingerprint": fingerprint,
+            "because": waived(reconcile, because),
         }
         names = sys._getframe(1).f_locals  # annotations may name what is local to the caller
 
@@ -235,25 +236,6 @@ class App(Schedules, Locks):
             raise InvalidTask(f"queue {name!r}: limit={limit!r} is no whole number from 1 on.")
         self.limits[name] = limit
         self.queues[name] = None if target is None else microseconds(target, what="target", zero_ok=False)
-
-    def on_start(self, function: F) -> F:
-        """Call this function (plain or async) in every worker process before its first job."""
-        self.starters.append(function)
-        return function
-
-    def on_stop(self, function: F) -> F:
-        """Call this function (plain or async) in every worker process after its last job."""
-        self.stoppers.append(function)
-        return function
-
-    def around(self, function: F) -> F:
-        """Wrap every run: a generator function that yields once, given the :class:`Run`.
-
-        What the body raises is raised at its ``yield``; it must not be swallowed there, for what is
-        swallowed did not happen: it is raised again. Wrappers nest, the first declared outermost.
-        """
-        self.wrappers.append(function)
-        return function
 
     # ── enqueuing ───────────────────────────────────────────────────────────────────────────
 

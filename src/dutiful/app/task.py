@@ -68,6 +68,8 @@ class Policy:
     tags: tuple[str, ...] = ()
     late: Late | None = None
     fingerprint: Callable[[BaseException], str] | None = None
+    because: str = ""
+    """Why nothing reconciles it; "" where that is not said."""
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.aliases):

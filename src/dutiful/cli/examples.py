@@ -10,7 +10,7 @@ except dutiful.DutifulError as error:      # all that dutiful raises by itself
     log.error("%s %s", error.code, error)
 """,
     "DE100": """
-Raised while the module with your tasks is imported; no job exists yet. See the codes DE101 to DE106.
+Raised while the module with your tasks is imported; no job exists yet. See the codes DE101 to DE107.
 """,
     "DE101": """
 @app.task(priority=1000)                   # DE101: priority is from -100 to 100
@@ -34,6 +34,10 @@ def send_receipt(order_id: int) -> None: ...
 @app.schedule("0 8 * *")                   # DE106: four fields
 @app.schedule("0 8 * * *", tz="CET+1")     # DE106: no such zone
 @app.schedule("0 8 * * *", tz="Europe/Vienna")   # right
+""",
+    "DE107": """
+app.reconcile(send_receipt, expected="SELECT id FROM orders")                      # DE107: no order_id, no due
+app.reconcile(send_receipt, expected="SELECT id AS order_id, paid_at AS due FROM orders")       # right
 """,
     "DE105": """
 $ dutiful worker shop/jobs.py              # DE105: a path is no module
@@ -282,6 +286,11 @@ with app.lock("import", slots=2): ...      # DE703 by another, while the first h
 $ dutiful schedule resume report           # DE506: it is not paused
 $ dutiful schedule run report --at 2026-01-15T07:00Z   # DE506, if its ledger has no such occurrence
 $ dutiful schedule show report             # its ledger
+""",
+    "DE507": """
+$ dutiful reconcile send_reciept           # DE507: there is none of that name
+$ dutiful reconcile --approve 17           # DE507, unless the governor stopped pass 17 and nobody approved it
+$ dutiful reconcile --list                 # which there are, and what their last passes found
 """,
     "DE460": """
 @app.task()

@@ -35,6 +35,7 @@ COMMANDS = {
     "verdict": ("verdict", "Is anything lost, doubled, late or unseen?"),
     "top": ("top", "The verdict, queues, what runs and what needs a person, live."),
     "alert": ("alert", "Alerts: list, test (the channels)."),
+    "reconcile": ("reconcile", "Compare what is expected with what is done, and mend it."),
     "verify": ("verify", "Check the invariants on the live database."),
     "doctor": ("doctor", "Check the store, its settings, and the workers."),
     "completion": ("completion", "The script that lets bash, zsh or fish complete commands."),

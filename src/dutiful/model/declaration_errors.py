@@ -43,6 +43,12 @@ class InvalidSchedule(DeclarationError):
     code = "DE106"
 
 
+class InvalidReconcile(DeclarationError):
+    """A reconciliation's expected or done side, its times, or the rows that they yield cannot work."""
+
+    code = "DE107"
+
+
 class AppNotFound(DeclarationError):
     """The place given as MODULE:APP does not lead to an App."""
 

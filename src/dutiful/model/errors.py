@@ -9,6 +9,7 @@
     │   ├── InvalidDuration         "5 parsecs"
     │   ├── NotBuilt                a declared thing that this version does not have yet
     │   ├── InvalidSchedule         a schedule's expression, zone or policy
+    │   ├── InvalidReconcile        a reconciliation's sides, times, or rows
     │   └── AppNotFound             MODULE:APP does not lead to an App
     ├── EnqueueError                an enqueue was refused; nothing was stored  DE2xx
     │   ├── WrongArgument           an argument does not fit its annotation
@@ -59,6 +60,7 @@
     │   ├── DutyTaken               another job holds the duty now
     │   ├── NotProven               nothing shows that the old run is dead
     │   ├── ScheduleRefused         a schedule is not there, or not as the verb wants it
+    │   ├── ReconcileRefused        the same of a reconciliation, or of its pass
     │   ├── DoubtRefused            a doubt is not closed in this way
     │   ├── QueueNotFound
     │   └── LockNotHeld             nobody holds the lock
@@ -96,6 +98,7 @@ from .declaration_errors import (
     AppNotFound,
     DeclarationError,
     InvalidDuration,
+    InvalidReconcile,
     InvalidSchedule,
     InvalidTask,
     InvalidTemplate,
@@ -133,6 +136,7 @@ from .run_errors import (
     LeaseLost,
     NotProven,
     QueueNotFound,
+    ReconcileRefused,
     ResultNotKept,
     ResultNotReady,
     RunError,
@@ -190,6 +194,7 @@ __all__ = [
     "InvalidDuration",
     "InvalidEffect",
     "InvalidOption",
+    "InvalidReconcile",
     "InvalidSchedule",
     "InvalidTask",
     "InvalidTemplate",
@@ -218,6 +223,7 @@ __all__ = [
     "QueueNotFound",
     "ReadOnly",
     "ReasonNeeded",
+    "ReconcileRefused",
     "RequestChanged",
     "ResultNotKept",
     "ResultNotReady",

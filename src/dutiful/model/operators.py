@@ -43,6 +43,7 @@ NEEDS: Final[dict[str, str]] = {
     "skip_schedule": "schedule",
     "pause_schedule": "schedule",
     "resume_schedule": "schedule",
+    "approve_reconcile": "reconcile",
     "break_lock": "locks",
     "enqueue": "enqueue",
     "bulk": "bulk",

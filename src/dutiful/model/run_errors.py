@@ -219,6 +219,13 @@ class ScheduleRefused(StateError):
     hint = "What there is: dutiful schedule list; dutiful schedule show NAME"
 
 
+class ReconcileRefused(StateError):
+    """A reconciliation is not there, or none of its passes waits to be approved. Nothing changed."""
+
+    code = "DE507"
+    hint = "What there is: dutiful reconcile --list"
+
+
 class QueueNotFound(StateError):
     """The app has no queue of this name."""
 

@@ -20,8 +20,8 @@ NAMES: Final[tuple[Name, ...]] = ("lost", "doubled", "late", "unseen")
 """The four numbers, worst first."""
 
 WATCHED_BY: Final[Mapping[Name, tuple[str, ...]]] = {
-    "lost": ("bookkeeper", "reaper", "scheduler", "checker"),
-    "doubled": ("sweeper", "checker"),
+    "lost": ("bookkeeper", "reaper", "scheduler", "checker", "reconcilers"),
+    "doubled": ("sweeper", "checker", "reconcilers"),
     "late": ("sampler", "scheduler"),
     "unseen": ("prover",),
 }

@@ -60,6 +60,11 @@ def one(app: str, job: NewJob) -> Steps[Enqueued]:
 @operation
 def many(app: str, jobs: Sequence[NewJob]) -> Steps[list[Enqueued]]:
     """Store many jobs in one transaction, in the order given; all or, if it raises, none."""
+    return (yield from store_many(app, jobs))
+
+
+def store_many(app: str, jobs: Sequence[NewJob]) -> Steps[list[Enqueued]]:
+    """The steps of :func:`many`, for operations that do more."""
     lanes = sorted({(job.queue, job.priority) for job in jobs})
     yield Call("add_lanes", {"app": app, "rows": as_json([{"queue": q, "priority": p} for q, p in lanes])})
     done: list[Enqueued] = []

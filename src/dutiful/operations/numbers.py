@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..model.verdict import Name, Numbers, Queue, Thing, Watch
-from . import things, unseen
+from . import reconcile_things, things, unseen
 from .plan import Call, Row, Steps, as_json, query
 from .thing_facts import Channel, DueHere, QueueFact, WorkerHere
 
@@ -27,7 +27,7 @@ SOON_US = 86_400_000_000
 LATELY_US = 60_000_000
 """A worker that left so lately still counts as taking its queues: a deploy loses nothing."""
 
-UNCHECKED = ("reconcilers", "drills", "checks")
+UNCHECKED = ("drills", "checks")
 """What nobody can look at yet."""
 
 
@@ -67,10 +67,18 @@ def read(app: str) -> Steps[Numbers]:
     fresh = yield Call("fresh_deaths", {"app": app, "limit": FRESH_MAX})
     found += unseen.of_groups(groups, fresh)
     [seen] = yield Call("count_seen", {"app": app, "soon": SOON_US})
-    owners = {name: owner for name, owner in (yield Call("task_owners", {"app": app})) if owner}
+    said = {row[0]: row for row in (yield Call("task_owners", {"app": app}))}
+    owners = {name: row[1] for name, row in said.items() if row[1]}
+    reconciled = reconcile_things.judged((yield Call("reconcile_numbers", {"app": app})), now)
+    found += reconciled.things
 
     unread: dict[Name, str] = {}
-    unchecked = list(UNCHECKED)
+    if reconciled.unread:
+        unread |= {"lost": reconciled.unread, "doubled": reconciled.unread}
+    waived = {name for name, row in said.items() if reconcile_things.waived(row[2])}
+    covered = len((reconciled.tasks | waived) & said.keys())
+    uncovered = reconcile_things.unchecked(len(said), covered)
+    unchecked = [*([uncovered] if uncovered else []), *UNCHECKED]
     watches = [
         Watch(name, period, max(0, age), note)
         for name, period, age, note in (yield Call("read_watchers", {"app": app}))
@@ -81,11 +89,12 @@ def read(app: str) -> Steps[Numbers]:
         unread["unseen"] = unseen.undelivered(undelivered, oldest, now)
     if not channels:
         unchecked.append("alerts (no channel is set up)")
-    watches.append(unseen.prover(channels, now))
+    watches += [unseen.prover(channels, now), reconciled.watch]
     kept = yield Call("read_verdict", {"app": app})
     state, since, *_ = kept[0] if kept else (None, None)
     found = unseen.owned(found, owners, _tasks(found, groups, fresh))
-    facts = _facts(heads, queues, workers, found, now) | _counted(book, seen)
+    facts = _facts(heads, queues, workers, found, now) | _counted(book, seen) | reconciled.facts
+    facts |= {"tasks": len(said), "tasks_unreconciled_by_choice": len(waived - reconciled.tasks)}
     lines = _queues(heads, queues, now)
     return Numbers(app, now, found, watches, unread, unchecked, facts, lines, state, since)
 

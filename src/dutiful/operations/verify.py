@@ -40,10 +40,13 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
     ("verify_decided", "I12", "left death or doubt without an audit row"),
     ("verify_gates", "I13", "ran out of turn, or beside more than its lock allows"),
     ("verify_locks", "I13", "had more holders than slots, or another number than was granted"),
+    ("verify_shares", "I13", "had more slots taken than its limit allows"),
     ("verify_occurrences", "I14", "had not one job of its own"),
     ("verify_windows", "I14", "lacked in a schedule's ledger, or was too many"),
     ("verify_effects", "I15", "called the world outside in a way that was not written down"),
     ("verify_unchanged", "I16", "differed from the row that its run wrote into the ledger"),
+    ("verify_horizon", "I10", "reached beyond what is remembered"),
+    ("verify_reconciled", "L2", "lost count of what was expected"),
     ("verify_places", "place", "stood in two places at once"),
     ("verify_endings", "place", "ended again after being done"),
     ("verify_lanes", "lane", "stood in a lane that is not there"),
@@ -51,7 +54,14 @@ CHECKS: tuple[tuple[str, str, str], ...] = (
 )
 """Statement, invariant (``I``: of the model's list), and what the jobs found did."""
 
-NOUNS = {"verify_locks": "lock", "verify_occurrences": "occurrence", "verify_windows": "occurrence"}
+NOUNS = {
+    "verify_locks": "lock",
+    "verify_shares": "queue",
+    "verify_occurrences": "occurrence",
+    "verify_windows": "occurrence",
+    "verify_horizon": "reconciliation",
+    "verify_reconciled": "reconciliation",
+}
 """What is found, where it is no job."""
 
 

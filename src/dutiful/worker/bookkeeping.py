@@ -153,6 +153,7 @@ def declared_of(task: Task[..., Any]) -> registry.Declared:
         "batch": policy.batch,
         "aliases": policy.aliases,
         "tags": policy.tags,
+        "unreconciled": policy.because,
     }
     return registry.Declared(
         task.name, policy.version, policy.queue, policy.priority, policy.owner, policy.delivery, facts

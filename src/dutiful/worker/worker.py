@@ -38,6 +38,7 @@ from .lookups import Lookups
 from .options import CANCEL_BEFORE_S, WorkerOptions
 from .places import record_folder, worker_token
 from .pools import LoopPool, ThreadPool
+from .reconciling import Reconciling
 from .run import STOPPING, completed, cut_off, out_of_time
 from .scheduling import Scheduling
 from .settler import Settler
@@ -145,7 +146,7 @@ class Worker:
         self.children = ChildPool(self, isolated)
         self.chores = Chores(self)
         self.lookups = Lookups(self)
-        self.schedules = Scheduling(self)
+        self.duties = (Scheduling(self), Reconciling(self))
         if self._uses_loop:
             self.loop.start()
         asked_at = steady_now()
@@ -169,9 +170,8 @@ class Worker:
         self.settler.start()
         self.fetcher.start()
         self.children.start()
-        self.chores.start()
-        self.lookups.start()
-        self.schedules.start()
+        for part in (self.chores, self.lookups, *self.duties):
+            part.start()
 
     def drain(self) -> None:
         """Stop claiming, finish what runs, leave: what SIGTERM does. Returns at once."""
@@ -201,8 +201,8 @@ class Worker:
         budget_ends = time.monotonic() + self.options.drain_s
         emit(logger, logging.INFO, events.WORKER_DRAINING, id=self.id, running=len(self.holdings.running()))
         self.fetcher.stop()
-        self.lookups.stop()
-        self.schedules.stop()
+        for part in (self.lookups, *self.duties):
+            part.stop()
         self.children.stop_claiming()
         self.holdings.hand_back_waiting()
         cancel_at = budget_ends - min(CANCEL_BEFORE_S, self.options.drain_s / 5)

@@ -107,7 +107,7 @@ SELECT count(*), coalesce(sum(g.n), 0), coalesce(sum(CASE WHEN k.until < :now + 
  WHERE g.app = :app AND g.n > 0 AND k.until > :now
 
 -- name: task_owners
--- Who owns which task, as the newest release that ran it says.
-SELECT t.name, t.owner FROM dutiful.task AS t
+-- Who owns which task, and what else is declared of it, as the newest release that ran it says.
+SELECT t.name, t.owner, t.declared FROM dutiful.task AS t
  WHERE t.app = :app AND t.seen_at = (SELECT max(o.seen_at) FROM dutiful.task AS o WHERE o.app = t.app AND o.name = t.name)
  ORDER BY t.name

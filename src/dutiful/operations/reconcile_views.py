@@ -1,0 +1,76 @@
+"""Reconciliations for people: their passes, and what they found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .plan import Call, Steps, query, typed
+
+LATEST = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A pass as it is kept. ``ended_us`` is None while it acts, and for one that was cut off."""
+
+    id: int
+    name: str
+    whole: bool
+    by: str
+    began_us: int
+    ended_us: int | None
+    since_us: int
+    upto_us: int
+    expected: int
+    ok: int
+    young: int
+    waiting: int
+    stuck: int
+    people: int
+    missing: int
+    late: int
+    surplus: int
+    unexpected: int
+    enqueued: int
+    findings: int
+    believed: int
+    governor: str
+    approved_by: str | None
+    approved_us: int | None
+    now_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A duty that is not as it should be, since ``first_us``; open while ``closed_us`` is None."""
+
+    name: str
+    key: str
+    kind: str
+    first_us: int
+    last_us: int
+    closed_us: int | None
+    due_us: int | None
+    run: int
+    job_id: str | None
+    made: bool
+    why: str
+    now_us: int
+
+
+@query
+def runs(app: str, name: str | None = None, *, before: int = LATEST, limit: int = 20) -> Steps[list[Run]]:
+    """The passes of one reconciliation, or of all, the latest first."""
+    params = {"app": app, "name": name, "before": before, "limit": limit}
+    rows = yield Call("list_reconcile_runs", params, alone=True)
+    return [typed(Run, row, flags=(2,)) for row in rows]
+
+
+@query
+def findings(
+    app: str, name: str | None = None, *, everything: bool = False, limit: int = 50
+) -> Steps[list[Finding]]:
+    """What is open, the oldest first; with ``everything`` also what is closed."""
+    params = {"app": app, "name": name, "everything": everything, "limit": limit}
+    rows = yield Call("list_findings", params, alone=True)
+    return [typed(Finding, row, flags=(9,)) for row in rows]
