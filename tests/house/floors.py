@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("engines",),
     ("app",),
     ("worker",),
-    ("supervise", "proof", "demo"),
+    ("supervise", "proof", "demo", "check"),
     ("web",),
     ("cli", "bridges", "integrations", "effects", "testing"),
 )

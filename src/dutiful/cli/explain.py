@@ -1,4 +1,4 @@
-"""``dutiful explain``: an error code at length, offline."""
+"""``dutiful explain``: an error code or a rule of the checklist at length, offline."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import inspect
 
 import click
 
+from ..check.catalogue import SEVERITIES, Rule, all_rules
 from ..model.errors import DutifulError, all_errors
 from .examples import EXAMPLES
 from .exits import exit_of
@@ -19,7 +20,13 @@ from .tables import Column
 @click.argument("code", required=False)
 @pass_session
 def explain_command(session: Session, code: str | None) -> None:
-    """What an error code (DE203, 203, or KeyReused) means, and what to do; without one, all of them."""
+    """What an error code (DE203, 203, or KeyReused) or a rule of the checklist (DU004) means, and what to do.
+
+    Without one, all errors; DU lists all rules.
+    """
+    if code is not None and code.strip().upper().startswith("DU"):
+        _rules(session, code.strip().rstrip(".:").upper())
+        return
     known = {kind.code: kind for kind in all_errors()}
     if code is None:
         _list(session, known)
@@ -46,6 +53,49 @@ def _list(session: Session, known: dict[str, type[DutifulError]]) -> None:
     rows = [[code, known[code].__name__, _meaning(known[code]).splitlines()[0]] for code in sorted(known)]
     printer.table([Column("CODE"), Column("ERROR"), Column("WHAT HAPPENED", least=20)], rows)
     printer.say("One at length: dutiful explain DE203")
+
+
+def _rules(session: Session, code: str) -> None:
+    printer, rules = session.printer, all_rules()
+    if code == "DU":
+        if printer.json:
+            printer.document("explain.rules/1", {"rules": [_rule(one) for one in rules.values()]})
+            return
+        rows = [[one.id, SEVERITIES[one.severity], one.title] for one in rules.values()]
+        printer.table([Column("RULE"), Column("SEVERITY"), Column("WHAT IT FINDS", least=20)], rows)
+        printer.say("One at length: dutiful explain DU004")
+        return
+    if code not in rules:
+        raise click.UsageError(f"There is no rule {code!r}. All: dutiful explain DU")
+    rule = rules[code]
+    if printer.json:
+        printer.document("explain.rule/1", _rule(rule))
+        return
+    printer.put(f"{rule.id} {rule.title}   ({SEVERITIES[rule.severity]})\n")
+    printer.prose(rule.why, indent="  ")
+    printer.put()
+    printer.block(rule.bad, indent="    ")
+    printer.put()
+    printer.prose(f"Fix: {rule.fix}", indent="  ")
+    if rule.elsewhere and rule.elsewhere != rule.fix:
+        printer.prose(f"In other job systems: {rule.elsewhere}", indent="  ")
+    for system, fix in rule.words.items():
+        printer.prose(f"{system}: {fix}", indent="    ")
+    printer.prose(f"Silence: # dutiful: ok {rule.id} — why it is right here", indent="  ")
+
+
+def _rule(rule: Rule) -> dict[str, object]:
+    return {
+        "rule": rule.id,
+        "severity": SEVERITIES[rule.severity],
+        "title": rule.title,
+        "why": rule.why,
+        "example": rule.bad,
+        "fix": rule.fix,
+        "elsewhere": rule.elsewhere,
+        "words": rule.words,
+        "needs": rule.needs,
+    }
 
 
 def _find(text: str, known: dict[str, type[DutifulError]]) -> type[DutifulError]:

@@ -36,10 +36,11 @@ COMMANDS = {
     "top": ("top", "The verdict, queues, what runs and what needs a person, live."),
     "alert": ("alert", "Alerts: list, test (the channels)."),
     "reconcile": ("reconcile", "Compare what is expected with what is done, and mend it."),
+    "check": ("check", "The checklist over your tasks' code; reads Celery, RQ and Dramatiq, too."),
     "verify": ("verify", "Check the invariants on the live database."),
     "doctor": ("doctor", "Check the store, its settings, and the workers."),
     "completion": ("completion", "The script that lets bash, zsh or fish complete commands."),
-    "explain": ("explain", "What an error code means, and what to do."),
+    "explain": ("explain", "What an error code or a rule of the checklist means."),
 }
 
 

@@ -1,0 +1,1 @@
+"""The rules as code, by what they look at; the words are in the catalogue."""
