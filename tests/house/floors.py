@@ -22,6 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("worker",),
     ("supervise", "proof", "demo", "check"),
     ("web",),
+    ("drill",),
     ("cli", "bridges", "integrations", "effects", "testing"),
 )
 TOP = len(FLOORS) - 1

@@ -7,12 +7,12 @@ import sysconfig
 import tomllib
 import traceback
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 
 import click
 
 from ..app.app import App
-from ..app.finding import find_app
+from ..app.finding import find_app, find_module
 from ..model.errors import AppNotFound, DutifulError
 from .exits import USAGE
 
@@ -61,6 +61,16 @@ def load_app(place: str) -> App:
         raise
     except (Exception, SystemExit) as error:
         raise _broken(place.partition(":")[0], error) from None
+
+
+def load_module(name: str, place: str) -> ModuleType:
+    """The module of a MODULE:NAME, looked for in the current directory first; raises as :func:`load_app`."""
+    try:
+        return find_module(name, place)
+    except AppNotFound:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _broken(name, error) from None
 
 
 def _broken(name: str, error: BaseException) -> AppNotFound:

@@ -1,0 +1,128 @@
+"""``dutiful drill``: a task is run twice, cut off anywhere, overtaken, run late, on scratch copies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..app.task import Task
+from ..model.errors import AppNotFound
+from ..model.keys import near
+from .exits import BAD, CANNOT_SAY, DONE
+from .lazy import SharedCommand
+from .loading import load_module
+from .session import Session, pass_session
+
+SCENARIOS = [f"X{number}" for number in range(1, 12)]
+CODES = {"clean": DONE, "findings": BAD, "not comparable": CANNOT_SAY}
+
+
+@click.command("drill", cls=SharedCommand)
+@click.argument("task", metavar="MODULE:TASK")
+@click.option(
+    "--args", "args_json", default="[]", metavar="JSON", help="Its arguments: '{\"order_id\": 7}' or '[7]'."
+)
+@click.option(
+    "--fixture",
+    required=True,
+    metavar="FILE.sql",
+    help='The tables and rows before it runs, as SQL; "none": dutiful\'s tables alone.',
+)
+@click.option("--answers", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE.json",
+              help='What third parties reply: {"POST https://…": {…}}.')  # fmt: skip
+@click.option(
+    "--sibling", "siblings", multiple=True, metavar="JSON", help="Arguments of another duty, in any order."
+)
+@click.option("--golden", multiple=True, metavar="JSON", help="Arguments that an older version stored.")
+@click.option(
+    "--volatile", multiple=True, metavar="TABLE.COLUMN", help="A column that may differ from run to run."
+)
+@click.option(
+    "--process", is_flag=True, help="Who is cut off is a process that ends there, not an exception."
+)
+@click.option("--scenario", type=click.Choice(SCENARIOS), help="This kind alone.")
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="So many scenarios at most, of each kind a part."
+)
+@click.option("--seed", type=int, default=0, metavar="N", help="Which part that is.")
+@pass_session
+def drill_command(
+    session: Session,
+    task: str,
+    args_json: str,
+    fixture: str,
+    answers: Path | None,
+    siblings: tuple[str, ...],
+    golden: tuple[str, ...],
+    volatile: tuple[str, ...],
+    process: bool,
+    scenario: str | None,
+    limit: int | None,
+    seed: int,
+) -> int:
+    """Try whether a task may be run twice, cut off anywhere, overtaken, or run late.
+
+    Every scenario starts from a copy of the fixture; the app's own database is neither read nor written.
+    Calls by httpx, requests, urllib and smtplib go to a simulated provider. Exit 0 if all ends as it should,
+    1 with findings, 3 if ends cannot be compared.
+    """
+    from ..drill import drill
+
+    found = find_task(task)
+    report = drill(
+        found,
+        _json(args_json, "--args"),
+        _fixture(fixture),
+        answers=None if answers is None else _json(answers.read_text("utf-8"), "--answers"),
+        volatile=volatile,
+        siblings=[_json(one, "--sibling") for one in siblings],
+        golden=[_json(one, "--golden") for one in golden],
+        only=scenario,
+        limit=limit,
+        seed=seed,
+        process=process,
+    )
+    if session.printer.json:
+        session.printer.document("drill/1", {"app": report.app, **report.document()})
+    else:
+        session.printer.put(report.text())
+    return CODES[report.result]
+
+
+def find_task(place: str) -> Task[..., Any]:
+    """The task at MODULE:TASK. Raises AppNotFound, also for what the module raises when it is imported."""
+    name, _, variable = place.partition(":")
+    module = load_module(name, place)
+    tasks = {key: value for key, value in vars(module).items() if isinstance(value, Task)}
+    found = tasks.get(variable)
+    if found is None:
+        raise AppNotFound(
+            f"{name} has no task {variable!r}{near(variable, tasks)}.",
+            hint="Write MODULE:TASK, with the name of the function: shop.jobs:send_receipt",
+        )
+    return found
+
+
+def _fixture(given: str) -> str | None:
+    if given == "none":
+        return None
+    try:
+        return Path(given).read_text("utf-8")
+    except OSError as error:
+        raise click.BadParameter(
+            f"{given} cannot be read ({error.strerror}). It is a file of SQL, or none.",
+            param_hint="--fixture",
+        ) from None
+
+
+def _json(text: str, option: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no JSON: {error}.", param_hint=option) from None
+    if not isinstance(value, (dict, list)):
+        raise click.BadParameter(f"{text!r} is neither an object nor a list.", param_hint=option)
+    return value

@@ -1,0 +1,93 @@
+"""``dutiful drill``: its options, its exit codes, its document, and what it says to bad input."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from dutiful.cli.root import program
+
+SOURCE = """
+import sqlite3
+from contextlib import closing
+
+from dutiful import App
+
+app = App("shop", "sqlite:///never-made.db")
+
+
+@app.task(once="mark:{order_id}")
+def mark(order_id: int) -> None:
+    with closing(sqlite3.connect("never-made.db")) as db, db:
+        db.execute("UPDATE orders SET sent = 1 WHERE id = ?", (order_id,))
+
+
+@app.task(once="count:{order_id}")
+def count(order_id: int) -> None:
+    with closing(sqlite3.connect("never-made.db")) as db, db:
+        db.execute("UPDATE orders SET sent = sent + 1 WHERE id = ?", (order_id,))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project with two tasks and a fixture."""
+    (tmp_path / "drilled_shop.py").write_text(SOURCE)
+    (tmp_path / "order7.sql").write_text(
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, sent INT); INSERT INTO orders VALUES (7, 0);"
+    )
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    sys.modules.pop("drilled_shop", None)
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(program, ["drill", *words])
+
+
+ARGS = ("--args", '{"order_id": 7}', "--fixture", "order7.sql", "--limit", "8")
+
+
+def test_the_result_is_the_exit_code(folder: Path) -> None:
+    clean = call("drilled_shop:mark", *ARGS)
+    assert clean.exit_code == 0, clean.output
+    assert clean.output.startswith("drilled_shop.mark: clean\n")
+    assert "coverage: 3 boundaries, 1 transaction, 0 calls" in clean.output
+
+    found = call("drilled_shop:count", *ARGS, "--json")
+    assert found.exit_code == 1, found.output
+    document = json.loads(found.output)
+    assert document["schema"] == "dutiful/drill/1" and document["result"] == "findings"
+    assert document["findings"][0]["rule"] == "DU001"
+    assert "drilled_shop.py:" in document["findings"][0]["story"] + document["findings"][0]["why"] + str(
+        document
+    )
+
+    no_table = call("drilled_shop:mark", "--args", "[7]", "--fixture", "none", "--scenario", "X1")
+    assert no_table.exit_code == 3, no_table.output
+    assert "no such table: orders" in no_table.output
+    assert not (folder / "never-made.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "code"),
+    [
+        (("drilled_shop:marc", *ARGS), "has no task 'marc'", 4),
+        (("nowhere:mark", *ARGS), "There is no module 'nowhere'", 4),
+        (("drilled_shop:mark", "--fixture", "gone.sql"), "gone.sql cannot be read", 2),
+        (("drilled_shop:mark", "--args", "7", "--fixture", "none"), "neither an object nor a list", 2),
+        (("drilled_shop:mark", "--args", "{", "--fixture", "none"), "is no JSON", 2),
+        (("drilled_shop:mark", *ARGS, "--scenario", "X12"), "X12", 2),
+    ],
+)
+def test_bad_input_is_told_with_what_to_type(
+    folder: Path, words: tuple[str, ...], said: str, code: int
+) -> None:
+    answer = call(*words)
+    assert said in answer.output, answer.output
+    assert answer.exit_code == code
