@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dutiful.engines.contract import Engine
 from dutiful.model.jobs import Lease
-from dutiful.operations import lanes, queues, workers
+from dutiful.operations import lanes, queues, verify, workers
 from dutiful.worker.shares import Shares
 from tests.contract.stores import opened
 from tests.contract.world import Eye
@@ -42,7 +42,13 @@ def test_a_lowered_limit_holds_for_whoever_holds_more_of_it(rows_url: str) -> No
         engine.run(queues.limit(APP, "q", 5, actor="ann", reason="the bank is slow"))
         for each in (one, other):
             each.set_limits({"q": 5})
+        assert one.reserve("q", 1) == 0, "it keeps what it runs, and is asked again when that has ended"
+        assert engine.run(verify.look("verify_shares", APP)) is None, "what runs was begun when it might"
         one.ended(ran)  # 4 run, all at the other one
         assert one.reserve("q", 4) == 1
         assert other.reserve("q", 1) == 0
         assert sum(row["slots"] for row in Eye(engine).table("queue_share")) == 5
+        assert engine.run(verify.look("verify_shares", APP)) is None
+        Eye(engine).sql("UPDATE dutiful.queue_share SET slots = slots + 4 WHERE slots = 1")
+        found = engine.run(verify.look("verify_shares", APP))
+        assert found is not None and "9 held by 2, 5 allowed" in str(found.rows)

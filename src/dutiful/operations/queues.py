@@ -111,7 +111,9 @@ def take_share(app: str, queue: str, worker: int, want: int, held: int) -> Steps
     [(others,)] = yield Call("other_shares", who)
     mine = max(held, want if slots is None else min(want, slots - int(others)))
     if mine > 0:
-        yield Call("set_share", {**who, "slots": mine})
+        # What runs already was allowed when it began, whatever the limit is now.
+        allowed = None if slots is None else max(slots, int(others) + held)
+        yield Call("set_share", {**who, "slots": mine, "allowed": allowed})
     else:
         yield Call("drop_share", who)
     return None if slots is None else max(mine, 0)

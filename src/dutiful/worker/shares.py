@@ -65,11 +65,13 @@ class Shares:
             used = self._used(queue)
             free = self._slots.get(queue, 0) - used
             most = min(self._limits[queue], self._slots_max)
-            if queue in self._lowered:
-                # The sum of all workers' shares may be above the limit: each keeps what it runs, at most.
-                self._ask(queue, min(most, self._slots.get(queue, 0)), used)
-                self._lowered.discard(queue)
+            if queue in self._lowered and free > 0:
+                # The sum of all shares may be above the limit: each keeps what it runs, at most, until
+                # it is told that it may have more than that.
+                self._ask(queue, min(most, used + free), used)
                 free = self._slots.get(queue, 0) - used
+                if free > 0:
+                    self._lowered.discard(queue)
             if free < want and self._slots.get(queue, 0) < most and now >= self._asked_at.get(queue, 0.0):
                 self._ask(queue, min(most, used + want), used)
                 free = self._slots.get(queue, 0) - used

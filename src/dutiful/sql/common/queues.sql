@@ -43,8 +43,19 @@ SELECT coalesce(sum(s.slots), 0) FROM dutiful.queue_share AS s
 
 -- name: set_share
 -- What a worker holds from now on. One row of its own, changed only under the lock of the queue's row.
-INSERT INTO dutiful.queue_share (app, queue, worker, slots) VALUES (:app, :queue, :worker, :slots)
-ON CONFLICT (app, queue, worker) DO UPDATE SET slots = excluded.slots
+INSERT INTO dutiful.queue_share (app, queue, worker, slots, allowed) VALUES (:app, :queue, :worker, :slots, :allowed)
+ON CONFLICT (app, queue, worker) DO UPDATE SET slots = excluded.slots, allowed = excluded.allowed
+
+-- name: verify_shares
+-- I13: workers never hold more of a limited queue than was allowed when one of them took its slots: each change is
+-- within what is allowed at it, whoever leaves takes from the sum, and nobody else changes what the others hold.
+SELECT count(*) OVER (), s.queue, 'queue', 'its workers hold more slots than its limit has',
+       sum(s.slots) || ' held by ' || count(*) || ', ' || max(s.allowed) || ' allowed'
+  FROM dutiful.queue_share AS s
+ WHERE CAST(:app AS text) IS NULL OR s.app = :app
+ GROUP BY s.app, s.queue
+HAVING count(s.allowed) = count(*) AND sum(s.slots) > max(s.allowed)
+ LIMIT :rows
 
 -- name: drop_share
 -- A worker gives all its slots of a queue back.

@@ -43,11 +43,14 @@ CREATE TABLE dutiful_queue (
 
 -- How many of a limited queue's slots a worker holds, for itself and its children. The sum is never above the
 -- queue's "slots": it is changed under a lock of the queue's row, and a row goes when its worker surely runs nothing.
+-- "allowed": what the sum might be when this row was written. That is the limit, or more after it was lowered, while jobs
+-- run that were begun under the higher one; null for no limit.
 CREATE TABLE dutiful_queue_share (
     app    text NOT NULL,
     queue  text NOT NULL,
     worker integer NOT NULL,
     slots  integer NOT NULL,
+    allowed integer,
     PRIMARY KEY (app, queue, worker),
     CONSTRAINT share_slots CHECK (slots > 0)
 );
