@@ -36,8 +36,8 @@ def send_receipt(order_id: int) -> None: ...
 @app.schedule("0 8 * * *", tz="Europe/Vienna")   # right
 """,
     "DE107": """
-app.reconcile(send_receipt, expected="SELECT id FROM orders")                      # DE107: no order_id, no due
-app.reconcile(send_receipt, expected="SELECT id AS order_id, paid_at AS due FROM orders")       # right
+app.reconcile(send_receipt, expected="SELECT id FROM orders")             # DE107: no order_id, no due
+app.reconcile(send_receipt, expected="SELECT id AS order_id, paid_at AS due FROM orders")     # right
 """,
     "DE105": """
 $ dutiful worker shop/jobs.py              # DE105: a path is no module
@@ -151,6 +151,10 @@ multiprocessing.set_start_method("spawn")  # or make the App in the child, after
     "DE316": """
 $ dutiful migrate --ledger postgresql://db/shop       # once for each database; harmless to repeat
 dutiful.make_ledger(connection)            # or in a migration of your own, which commits it
+""",
+    "DE317": """
+The page asked with a limit of two seconds: filter by a queue or a task, or look at a shorter time.
+$ dutiful dead list --task mail.send       # the command line has no such limit
 """,
     "DE400": """
 Something about one run of a job or its result: see the codes DE401 to DE404.
@@ -365,5 +369,16 @@ $ dutiful enqueue charge order_id=8813     # then this is a new job, and the old
     "DE810": """
 $ dutiful dead retry ID                    # DE810: it may have charged the card already
 $ dutiful dead retry ID --choice retry     # somebody looked, and says that this is right
+""",
+    "DE900": """
+Something about the web page by itself: see the codes DE901 and DE902, and what the message says.
+$ dutiful web --bind 127.0.0.1:0           # port 0: any that is free
+""",
+    "DE901": """
+$ dutiful web --bind 0.0.0.0:8080          # DE901: all who reach this machine could come in
+$ dutiful web --bind 0.0.0.0:8080 --password-file people.txt          # right
+""",
+    "DE902": """
+$ pip install 'dutiful[web]'
 """,
 }
