@@ -160,6 +160,7 @@ def finding(rule: Rule, one: Hit, task: Task | None) -> Finding:
         fix=(one.fix if one.fix and (system == "dutiful" or rule.id != "DU016") else "")
         or rule.fix_for(system),
         source=" ".join(one.module.lines[line - 1].split()) if line <= len(one.module.lines) else "",
+        first_line=min([line, *(top.lineno for top in getattr(node, "decorator_list", ()))]),
         last_line=_last_line(node),
     )
 

@@ -26,7 +26,9 @@ class Finding:
     """The line of code, white space squeezed."""
     tasks: int = 1
     """How many tasks come by here."""
+    first_line: int = 0
     last_line: int = 0
+    """The lines on which a silence may stand."""
 
     @property
     def order(self) -> tuple[str, int, str]:

@@ -74,9 +74,7 @@ def apply(
             for one in found
             if one.module.shown == finding.path
             and finding.rule in one.ids
-            and (
-                finding.line <= one.covers <= max(finding.last_line, finding.line) or one.line == finding.line
-            )
+            and (_covers(finding, one.covers) or one.line == finding.line)
         ]
         for one in own:
             one.used.add(finding.rule)
@@ -87,6 +85,10 @@ def apply(
     for one in found:
         left += _about(one, carried_out)
     return left, count
+
+
+def _covers(finding: Finding, line: int) -> bool:
+    return (finding.first_line or finding.line) <= line <= max(finding.last_line, finding.line)
 
 
 def _about(one: Silence, carried_out: set[str]) -> Iterator[Finding]:

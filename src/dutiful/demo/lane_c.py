@@ -16,6 +16,7 @@ bank = Bank(folder.bank, call_s=folder.settings().bank_s)
 demo = Instruments(app, folder)
 
 
+# dutiful: ok DU017, DU041 — cents and currency follow from the order; the bank answers within BUSY_S
 @app.task(once="charge:{order_id}", retry=Retry(8, never=(CardRefused,)))
 def charge(order_id: str, cents: int, currency: str, run: Run = Run.given) -> None:
     """Charge one order: one duty for each order, and its key goes along with the call."""

@@ -14,14 +14,19 @@ from ..sources import Module
 from ..tasks import Task
 
 SECRET = re.compile(
-    r"^(?:\w+_)?(?:password|passwd|secret|secret_key|api_key|apikey|private_key|client_secret|access_token|"
-    r"auth_token|refresh_token|bearer_token|card_number|cvv|credit_card|credentials)$",
+    r"^(?!is_|has_|with_|use_)(?:\w+_)?"
+    r"(?:password|passwd|secret|secret_key|api_key|apikey|private_key|client_secret|access_token|auth_token|"
+    r"refresh_token|bearer_token|card_number|cvv|credit_card|credentials)$",
     re.I,
 )
 HANDLES = re.compile(
-    r"^(?:IO|TextIO|BinaryIO|TextIOWrapper|BufferedReader|HttpRequest|Request|DataFrame|Session|AsyncSession|"
+    r"^(?:IO|TextIO|BinaryIO|TextIOWrapper|BufferedReader|HttpRequest|DataFrame|Session|AsyncSession|"
     r"Connection|AsyncConnection|QuerySet|socket)$"
 )
+CONTAINERS = frozenset(
+    {"list", "List", "set", "Set", "tuple", "Tuple", "dict", "Dict", "Sequence", "Iterable", "Optional",
+     "Union", "Collection", "Mapping"}
+)  # fmt: skip
 REQUEST = (
     "flask.request", "flask.session", "flask_login.current_user", "flask_login.utils.current_user",
     "crum.get_current_user", "crum.get_current_request", "django.utils.translation.get_language",
@@ -77,7 +82,7 @@ def _types(annotation: ast.expr) -> Iterator[str]:
         yield from _types(annotation.left)
         yield from _types(annotation.right)
     elif isinstance(annotation, ast.Subscript):
-        if dotted(annotation.value).rpartition(".")[2] not in ("type", "Type", "Literal", "Annotated"):
+        if dotted(annotation.value).rpartition(".")[2] in CONTAINERS:
             for one in getattr(annotation.slice, "elts", [annotation.slice]):
                 yield from _types(one)
         yield dotted(annotation.value)

@@ -159,8 +159,12 @@ def business_date(look: Look, task: Task) -> Iterator[Hit]:
 def _only_compared(call: Call) -> bool:
     """Whether it is a limit (``created < today - 30 days``), or only shown."""
     for one in call.scope.above(call.node):
-        if isinstance(one, ast.Compare):
+        if isinstance(one, ast.Compare) or (_names_file(one) and not isinstance(one, ast.Assign)):
             return True
+        if isinstance(one, ast.Attribute) and one.attr == "replace":
+            return True
+        if isinstance(one, ast.JoinedStr):
+            return True  # a label, in a name or a message
         if (
             isinstance(one, ast.keyword)
             and one.arg
@@ -183,6 +187,9 @@ def _is_limit(scope: Scope, name: str) -> bool:
     limits = 0
     for use in uses:
         for one in scope.above(use):
+            if isinstance(one, ast.JoinedStr) or (isinstance(one, ast.Call) and last(one) in HARMLESS):
+                limits += 1
+                break
             if isinstance(one, ast.Compare) or (isinstance(one, ast.BinOp) and isinstance(one.op, ast.Sub)):
                 limits += 1
                 break
@@ -201,11 +208,27 @@ def naive_instant(look: Look, task: Task) -> Iterator[Hit]:
         short = call.name.removeprefix("datetime.")
         naive = (
             (short == "datetime.now" and not call.node.args and not call.node.keywords)
-            or short in ("datetime.today", "datetime.utcnow", "datetime.utcfromtimestamp")
+            or short == "datetime.today"
+            or (short in ("datetime.utcnow", "datetime.utcfromtimestamp") and _is_written(call))
             or (short == "datetime.fromtimestamp" and len(call.node.args) == 1 and not call.node.keywords)
         )
         if naive and call.name.startswith("datetime.") and not _measures(call):
             yield hit(call, f"{dotted(call.node.func)}() has no time zone")
+
+
+def _is_written(call: Call) -> bool:
+    """Whether an instant in UTC leaves the process as text or number, without its zone."""
+    parent = next(iter(call.scope.above(call.node)), None)
+    return isinstance(parent, ast.FormattedValue) or (
+        isinstance(parent, ast.Attribute) and parent.attr in ("isoformat", "strftime", "timestamp")
+    )
+
+
+def _names_file(one: ast.AST) -> bool:
+    """Whether it is made into the name of a file or the like, which means nothing."""
+    if isinstance(one, ast.Assign):
+        return any(re.search(r"file|name|path|key|dir", dotted(target), re.I) for target in one.targets)
+    return isinstance(one, ast.keyword) and re.search(r"file|name|path|index", one.arg or "") is not None
 
 
 def _measures(call: Call) -> bool:
@@ -215,9 +238,11 @@ def _measures(call: Call) -> bool:
             return True
         if isinstance(one, ast.Call) and last(one) in HARMLESS:
             return True
+        if _names_file(one) and not isinstance(call.scope.module.parents.get(call.node), ast.Assign):
+            return True
         if isinstance(one, ast.Assign) and len(one.targets) == 1 and isinstance(one.targets[0], ast.Name):
             name = one.targets[0].id
-            return re.search(r"start|begin|end|t0|t1|tic|toc", name, re.I) is not None and _is_limit(
+            return re.search(r"start|begin|end|finish|t0|t1|tic|toc", name, re.I) is not None and _is_limit(
                 call.scope, name
             )
         if isinstance(one, ast.stmt):

@@ -78,6 +78,8 @@ def sleeps(look: Look, task: Task) -> Iterator[Hit]:
         value = call.node.args[0]
         if isinstance(value, ast.Constant) and isinstance(value.value, int | float) and value.value < SHORT_S:
             continue
+        if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Div):
+            continue  # milliseconds, or a rate
         loop = next((one for one in call.scope.above(call.node) if isinstance(one, LOOPS)), None)
         what = "polls" if isinstance(loop, ast.While) else "sleeps"
         yield hit(call, f"it {what} ({ast.unparse(call.node)}) and holds its slot meanwhile")
@@ -132,6 +134,8 @@ def _hands_out(look: Look, scope: Scope, node: ast.AST) -> bool:
 def process_state(look: Look, task: Task) -> Iterator[Hit]:
     """A global that is assigned, or a list or dict of the module that is changed."""
     for scope in task.scopes:
+        if scope.depth > 1:
+            break
         globals_ = {name for one in scope.nodes() if isinstance(one, ast.Global) for name in one.names}
         for node in scope.nodes():
             name = ""
@@ -165,8 +169,10 @@ def _changes(node: ast.Call) -> bool:
 
 def _made_once(scope: Scope, node: ast.AST, name: str) -> bool:
     """``if x is None: x = make()``: made late, or a cache; not the state of a job."""
-    return "cache" in name.lower() or any(
-        isinstance(one, ast.If) and name in set(words(one.test)) for one in scope.nodes()
+    return (
+        "cache" in name.lower()
+        or any(isinstance(one, ast.If) and " is None" in ast.unparse(one.test) for one in scope.above(node))
+        or any(isinstance(one, ast.If) and name in set(words(one.test)) for one in scope.nodes())
     )
 
 
@@ -229,7 +235,11 @@ def _temporary(call: Call) -> bool:
         ):  # fmt: skip
             return True
         scope = scope.caller
-    return bool(TEMPORARY.search(ast.unparse(call.node)))
+    text = ast.unparse(call.node)
+    first = call.node.args[0] if call.node.args else None
+    if isinstance(first, ast.Name):
+        text += " ".join(ast.unparse(one) for one in call.scope.assigned(first.id))
+    return bool(TEMPORARY.search(text))
 
 
 @rule("DU041")
