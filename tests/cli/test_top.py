@@ -16,7 +16,7 @@ from dutiful.cli.top_screen import View, bars, screen
 from dutiful.model.verdict import WATCHERS, Numbers, Queue, Thing, Watch, judge
 from dutiful.operations import acks, alerts
 from dutiful.operations.attention import Attention, Item
-from dutiful.operations.glance import Glance, Running
+from dutiful.operations.glance import Glance, Rate, Running
 from tests.cli.conftest import Shop
 
 SECOND = 1_000_000
@@ -36,7 +36,7 @@ def glance(things: int = 2, **more: Any) -> Glance:
     attention = Attention(verdict, tuple(Item(one, "mail") for one in verdict.things), None)
     running = [Running("id-1", "mail", "send", NOW - 14 * SECOND, "w-2", 1)]
     depths = {"mail": [(NOW - (4 - n) * MINUTE, 2_000 - 200 * n) for n in range(5)]}
-    return Glance(attention, running, depths)
+    return Glance(attention, running, depths, {"mail": Rate(450.0, 340 * SECOND), "billing": Rate(0.2, None)})
 
 
 def text(found: Glance, view: View | None = None, width: int = 120, height: int = 40) -> list[str]:
@@ -50,7 +50,11 @@ def test_the_lines() -> None:
     assert lines[0] == "✗ Needs a person: 2 things."
     assert "late 2 ✗" in lines[1] and "shop" in lines[1] and "live" in lines[1]
     [mail] = [line for line in lines if line.startswith("mail")]
-    assert mail.split() == ["mail", "1,204", "6m", "12s", "/", "2m", "1", "6m", "█▇▆▅▅", "✗", "late"]
+    # 450 a minute left it, and it got 200 a minute emptier: 250 came
+    rates = ["250", "450", "6m", "5m", "40s"]
+    assert mail.split() == ["mail", "1,204", "6m", "12s", "/", "2m", "1", *rates, "█▇▆▅▅", "✗", "late"]
+    [billing] = [line for line in lines if line.startswith("billing")]
+    assert billing.split() == ["billing", "3", "1s", "/", "5s", "0", "0.2", "0.2"]
     assert [line.split()[0] for line in lines[4:7]] == ["mail", "billing", "slow"]
     assert "PAUSED" in lines[6]
     assert any("send" in line and "14s" in line and "w-2" in line for line in lines)
@@ -163,3 +167,24 @@ def test_live_on_a_terminal(small_shop: Shop) -> None:
     [kept] = shop.app.engine.run(acks.listed("shop"))
     assert (kept.note, kept.count_then) == ("looked at it", 2)
     assert shop.app.engine.run(alerts.raised("shop")) == []
+
+
+def test_rates_and_waits_are_read_from_what_is_rolled_up(shop: Shop) -> None:
+    from dutiful.operations import glance as looks
+    from dutiful.operations import metrics
+
+    engine = shop.app.engine
+    engine.migrate()
+    now = [NOW]
+    engine.clock = lambda: now[0]  # type: ignore[attr-defined]
+    for number in range(6):
+        shop.app.tasks["charge"].enqueue(number)
+    now[0] += 30 * SECOND
+    shop.run_all()
+    now[0] += 2 * MINUTE
+    while engine.run(metrics.roll()):
+        pass
+    rate = engine.run(looks.glance("shop")).rates["default"]
+    minutes = (engine.clock() // MINUTE * MINUTE - (now[0] - 10 * MINUTE)) / MINUTE  # type: ignore[attr-defined]
+    assert rate.out_per_min == pytest.approx(6 / minutes)
+    assert rate.wait_p95_us is not None and abs(rate.wait_p95_us - 30 * SECOND) < 3 * SECOND

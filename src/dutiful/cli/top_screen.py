@@ -85,7 +85,13 @@ def _queues(glance: Glance, view: View, now: int) -> list[Line]:
     else:
         shown_queues.sort(key=lambda one: (-_lateness(one), -(one.oldest_us or 0), one.name))
     lines: list[Line] = [
-        [(f"{'queue':<20} {'due':>9} {'oldest / target':>18} {'run':>5} {'clear in':>9}  10 min", "bold")]
+        [
+            (
+                f"{'queue':<20} {'due':>9} {'oldest / target':>18} {'run':>5} {'in/min':>8} {'out/min':>8}"
+                f" {'clear in':>9} {'p95 wait':>9}  10 min",
+                "bold",
+            )
+        ]
     ]
     for one in shown_queues:
         running = sum(1 for job in glance.running if job.queue == one.name)
@@ -94,7 +100,11 @@ def _queues(glance: Glance, view: View, now: int) -> list[Line]:
         depths = glance.depths.get(one.name, ())
         state = "  PAUSED" if one.paused_by is not None else "  ✗ late" if one.late else ""
         due = f"{shown(one.name)[:20]:<20} {_due(one):>9,} {oldest + target:>18} {running:>5}"
-        text = f"{due} {_clear(depths):>9}  {bars(depths)}"
+        rate = glance.rates.get(one.name)
+        gone = "" if rate is None else _per_min(rate.out_per_min)
+        came = "" if rate is None else _per_min(rate.out_per_min + _growth(depths))
+        waited = "" if rate is None or rate.wait_p95_us is None else span(rate.wait_p95_us)
+        text = f"{due} {came:>8} {gone:>8} {_clear(depths):>9} {waited:>9}  {bars(depths)}"
         lines.append([(text, ""), (state, "bold red")])
     return lines
 
@@ -159,6 +169,18 @@ def bars(depths: Sequence[tuple[int, int]], most: int = 10) -> str:
     last = [depth for _, depth in depths][-most:]
     top = max(last, default=0)
     return "".join(BARS[depth * (len(BARS) - 1) // top if top else 0] for depth in last)
+
+
+def _per_min(rate: float) -> str:
+    return f"{max(0.0, rate):,.1f}" if rate < 10 else f"{rate:,.0f}"
+
+
+def _growth(depths: Sequence[tuple[int, int]]) -> float:
+    """By how many jobs a minute it got deeper: what came in is that, and what left."""
+    if len(depths) < 2:
+        return 0.0
+    (then, was), (now, is_now) = depths[0], depths[-1]
+    return (is_now - was) * 60_000_000 / max(1, now - then)
 
 
 def _clear(depths: Sequence[tuple[int, int]]) -> str:
