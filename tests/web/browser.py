@@ -93,3 +93,17 @@ def tab(browser: Any, address: str, **settings: Any) -> Iterator[Watched]:
         context.close()
     assert watched.faults == [], watched.faults
     assert watched.foreign() == [], watched.foreign()
+
+
+def live(watched: Watched) -> None:
+    """Wait until the page hears the server."""
+    watched.page.wait_for_selector("#asof.on")
+    until(watched, "document.querySelector('#live').textContent === 'live'")
+
+
+def until(watched: Watched, truth: str, seconds: float = 20) -> None:
+    """Ask until it is true (the page's own policy forbids the browser to evaluate it by itself)."""
+    deadline = time.monotonic() + seconds
+    while not watched.page.evaluate(truth):
+        assert time.monotonic() < deadline, f"it did not come true: {truth}"
+        watched.page.wait_for_timeout(100)

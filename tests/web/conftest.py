@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,9 +18,11 @@ from dutiful.web.inline import WHO, Got, call
 from dutiful.web.pages import build
 from dutiful.web.site import Site
 from tests.web import shop
+from tests.web.browser import FLAGS, Serving
 
 _names = itertools.count(1)
 SAME = ("sec-fetch-site", "same-origin")
+ANN = Operator("ann", "Ann", "admin", how="web")
 
 
 @dataclass
@@ -116,3 +119,31 @@ def page(filled: Shop) -> Iterator[Page]:
     made = filled.page()
     yield made
     made.site.close()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Path) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=str(chromium), args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def site(filled: Shop) -> Iterator[Site]:
+    made = Site(filled.app, authorize=lambda request: ANN, environment="production")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def asgi(site: Site) -> Any:
+    return build(site)
+
+
+@pytest.fixture(scope="module")
+def address(asgi: Any) -> Iterator[str]:
+    with Serving(asgi) as serving:
+        yield serving.address

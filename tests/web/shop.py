@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import dutiful
-from dutiful.model.jobs import NewWorker
+from dutiful.model.ids import make_id
+from dutiful.model.jobs import Ending, Failure, Lane, NewJob, NewWorker
+from dutiful.model.locks import LockAsk
+from dutiful.model.operators import Operator
 from dutiful.model.redaction import Secret
-from dutiful.operations import workers
+from dutiful.operations import (
+    acks,
+    alerts,
+    bulk,
+    claims,
+    enqueue,
+    groups,
+    lanes,
+    locks,
+    metrics,
+    page_deeds,
+    queues,
+    registry,
+    schedules,
+    settle,
+    starts,
+    workers,
+)
+from dutiful.operations.bulk import Wanted
 from dutiful.operations.plan import as_json
 from dutiful.testing import run_all
+from dutiful.worker.bookkeeping import declared_of
 
 SECRET = "hunter2-is-secret"
 
@@ -74,3 +97,57 @@ def fill(app: dutiful.App, orders: int = 24) -> dict[str, str]:
         )
     )
     return ids
+
+
+def furnish(app: dutiful.App, ids: dict[str, str]) -> dict[str, str]:
+    """Something for every screen to show beside jobs; returns what addresses name, by the router's words."""
+    run = app.engine.run
+    ann = Operator("ann", perms="operator")
+    run(registry.register(app.name, "2026.11.1", [declared_of(task) for task in app.tasks.values()]))
+    run(alerts.declare(app.name, {"ops": "webhook", "mail": "smtp"}))
+    ids["message"] = run(page_deeds.try_channel(app.name, "ops", actor="ann"))
+    [message] = run(alerts.take(app.name, ["ops"], 1))
+    run(alerts.failed(app.name, message, "the answer was HTTP 500"))
+    run(alerts.watch(app.name))
+    run(locks.ask(LockAsk(app.name, "deploy", "one", 1, 10**12, "web-1", True)))
+    run(locks.ask(LockAsk(app.name, "deploy", "two", 1, 10**12, "web-2", True)))
+    report = app.schedules["report:nightly"].declared
+    run(schedules.declare(app.name, 1, [report]))
+    run(queues.pause(app.name, "billing", actor="ann", reason="the bank is closed"))
+    doubt(app, ids)
+    ids["bulk"] = run(
+        bulk.begin(app.name, "discard", Wanted(queue="mail"), actor=ann.id, reason="old", limit=2)
+    ).id
+    run(bulk.step(ids["bulk"], "a test"))
+    ids["begun"] = run(bulk.begin(app.name, "retry", Wanted(), actor=ann.id, reason="mended", limit=3)).id
+    ids["discarded"] = run(bulk.items(ids["bulk"], state="done"))[0].job_id
+    clock = app.engine.clock
+    app.engine.clock = lambda: time.time_ns() // 1000 + 120_000_000  # two minutes on, the minutes are whole
+    while run(metrics.roll()):
+        pass
+    app.engine.clock = clock
+    [first, *rest] = run(groups.groups(app.name))
+    ids["group"] = first.fingerprint
+    run(acks.acknowledge(app.name, f"group:{rest[0].fingerprint}", actor="ann", note_text="known"))
+    return ids
+
+
+def doubt(app: dutiful.App, ids: dict[str, str]) -> None:
+    """A job of which nobody knows whether it was done."""
+    run = app.engine.run
+    job = NewJob(
+        id=make_id(), task="shop.once", queue="doubts", priority=0, args=b"{}", args_hash="h",
+        delivery="at_most_once",
+    )  # fmt: skip
+    run(enqueue.one(app.name, job))
+    worker = run(workers.register(NewWorker(app.name, "web-3", 9, 10**12, 1, "[]", '{"shop.once":1}')))
+    order = [Lane(one.id) for one in run(lanes.lanes(app.name))]
+    [lease] = run(claims.claim(worker, order, {"shop.once": 1}, 1, promote=True)).leases
+    run(starts.start(app.name, lease))
+    why = "the body was cut off: its worker died"
+    ending = Ending(
+        "release", lease.job_id, lease.token, lease.run_no, begun=True, charged=False, reason=why,
+        failure=Failure("CutOff", why), started=True,
+    )  # fmt: skip
+    run(settle.settle([ending], worker))
+    ids["doubt"] = job.id

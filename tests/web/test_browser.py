@@ -1,71 +1,23 @@
-"""The page in a real Chromium: H2, H3, D5, L1, L2, L3, S3, A1, A2, A3 of the acceptance tests."""
+"""The page in a real Chromium: H2, H3, D5, L1, L2, L3, S3 of the acceptance tests."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dutiful.model.ids import make_id
 from dutiful.model.jobs import NewJob
-from dutiful.model.operators import Operator
-from dutiful.operations import audit, enqueue, inspect
-from dutiful.web.pages import build
+from dutiful.operations import audit, enqueue
 from dutiful.web.site import Site
-from tests.web.browser import FLAGS, Serving, Watched, tab
+from tests.web.browser import Serving, live, tab, until
 from tests.web.conftest import Shop
 
 pytestmark = [pytest.mark.chromium, pytest.mark.timeout(180)]
 
-AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text("utf-8")
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-ANN = Operator("ann", "Ann", "admin", how="web")
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: Path) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=str(chromium), args=FLAGS)
-        yield found
-        found.close()
-
-
-@pytest.fixture(scope="module")
-def site(filled: Shop) -> Iterator[Site]:
-    made = Site(filled.app, authorize=lambda request: ANN, environment="production")
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def asgi(site: Site) -> Any:
-    return build(site)
-
-
-@pytest.fixture(scope="module")
-def address(asgi: Any) -> Iterator[str]:
-    with Serving(asgi) as serving:
-        yield serving.address
-
-
-def live(watched: Watched) -> None:
-    """Wait until the page hears the server."""
-    watched.page.wait_for_selector("#asof.on")
-    until(watched, "document.querySelector('#live').textContent === 'live'")
-
-
-def until(watched: Watched, truth: str, seconds: float = 20) -> None:
-    """Ask until it is true (the page's own policy forbids the browser to evaluate it by itself)."""
-    deadline = time.monotonic() + seconds
-    while not watched.page.evaluate(truth):
-        assert time.monotonic() < deadline, f"it did not come true: {truth}"
-        watched.page.wait_for_timeout(100)
+_numbers = iter(range(10_000))
 
 
 def dead(filled: Shop) -> str:
@@ -76,9 +28,6 @@ def dead(filled: Shop) -> str:
     job_id = filled.app.tasks["shop.send_receipt"].enqueue(number, "b@example.com").id
     run_all(filled.app)
     return job_id
-
-
-_numbers = iter(range(10_000))
 
 
 def screens(filled: Shop) -> list[str]:
@@ -101,114 +50,13 @@ def screens(filled: Shop) -> list[str]:
         "/locks",
         "/doubts",
         "/audit",
+        "/tasks",
+        "/tasks/shop.charge",
+        "/alerts",
         f"/jobs/{job}/retry",
         "/jobs/none",
         "/nothing",
     ]
-
-
-# ── A: everybody can use it ─────────────────────────────────────────────────────────────────
-
-
-def test_a1_axe_finds_nothing(browser: Any, address: str, filled: Shop) -> None:
-    # What is drawn does not depend on the store: so each has its own theme, and its own width below.
-    theme = "light" if filled.app.engine.name == "sqlite" else "dark"
-    with tab(browser, address, color_scheme=theme) as watched:
-        watched.expected = ("404",)
-        for path in screens(filled):
-            watched.go(path)
-            assert violations(watched) == [], path
-        watched.go("/dead/jobs")
-        watched.page.click("text=Retry… >> nth=0")
-        watched.page.wait_for_selector("dialog[open]")
-        assert violations(watched) == []
-
-
-def violations(watched: Watched) -> list[str]:
-    watched.page.evaluate(AXE)
-    found = watched.page.evaluate("tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})", RULES)
-    return [f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in found["violations"]]
-
-
-def test_a1_a_planted_fault_is_found(browser: Any, address: str) -> None:
-    with tab(browser, address) as watched:
-        watched.go("/queues")
-        watched.page.evaluate("document.querySelector('#q').previousElementSibling.remove()")
-        watched.page.evaluate("document.querySelector('#q').removeAttribute('placeholder')")
-        assert violations(watched) != []
-
-
-def test_a3_no_sideways_scroll_on_a_phone(browser: Any, address: str, filled: Shop) -> None:
-    width = 320 if filled.app.engine.name == "sqlite" else 360
-    with tab(browser, address, viewport={"width": width, "height": 700}) as watched:
-        watched.expected = ("404",)
-        for path in screens(filled):
-            watched.go(path)
-            over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            assert watched.page.evaluate(over) <= 0, path
-
-
-def test_a3_twice_the_text_fits(browser: Any, address: str, filled: Shop) -> None:
-    with tab(browser, address, viewport={"width": 640, "height": 700}) as watched:
-        watched.expected = ("404",)
-        for path in screens(filled):
-            watched.go(path)
-            watched.page.evaluate("document.documentElement.style.fontSize = '200%'")
-            over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            assert watched.page.evaluate(over) <= 0, path
-
-
-def test_a2_retry_by_keyboard_alone(browser: Any, address: str, filled: Shop) -> None:
-    job_id = dead(filled)
-    with tab(browser, address) as watched:
-        watched.go("/")
-        keys = watched.page.keyboard
-        keys.press("g")
-        keys.press("d")
-        watched.page.wait_for_url("**/dead")
-        watched.go("/dead/jobs")
-        for _ in range(40):
-            keys.press("j")
-            here = watched.page.evaluate("document.querySelector('tr.here')?.id")
-            if here == f"r-{job_id}":
-                break
-        assert here == f"r-{job_id}"
-        keys.press("r")
-        watched.page.wait_for_selector("dialog[open] input[name=reason]")
-        keys.type("mended")
-        keys.press("Enter")
-        watched.page.wait_for_selector("text=is ready")
-    assert filled.app.engine.run(inspect.job("shop", job_id)).state == "ready"
-
-
-def test_a2_without_a_script_list_open_retry_and_acknowledge(
-    browser: Any, address: str, filled: Shop
-) -> None:
-    job_id = dead(filled)
-    with tab(browser, address, java_script_enabled=False) as watched:
-        watched.go("/dead/jobs")
-        watched.page.click(f"#r-{job_id} [data-row]")
-        watched.page.click(".bar >> text=Retry…")
-        watched.page.fill("input[name=reason]", "mended")
-        watched.page.click("form.ask button.main")
-        assert "is ready" in watched.page.inner_text(".said")
-        watched.go("/dead")
-        watched.page.click("text=Ack… >> nth=0")
-        watched.page.fill("input[name=note]", "the mail team knows")
-        watched.page.click("form.ask button.main")
-        assert "is seen" in watched.page.inner_text(".said")
-    assert filled.app.engine.run(inspect.job("shop", job_id)).state == "ready"
-
-
-def test_a3_acknowledged_from_a_phone_in_four_taps(browser: Any, address: str, filled: Shop) -> None:
-    dead(filled)
-    phone = {"viewport": {"width": 360, "height": 700}, "has_touch": True}
-    with tab(browser, address, **phone) as watched:
-        watched.go("/dead?task=shop.send_receipt")
-        watched.page.tap("text=Ack… >> nth=0")
-        watched.page.fill("dialog[open] input[name=note]", "on it")
-        watched.page.tap("dialog[open] button.main")
-        watched.page.wait_for_selector(".said")
 
 
 # ── D: once ─────────────────────────────────────────────────────────────────────────────────
@@ -262,12 +110,14 @@ def test_l1_updates_keep_what_a_person_holds(browser: Any, address: str, filled:
             page.wait_for_timeout(1100)
         assert page.input_value("dialog[open] input[name=reason]") == "half a sen"
         page.keyboard.press("Escape")
+        page.check(f"#c-{job_id}")
         # focus is kept while rows change in place, and a new row waits until it is asked for
         page.focus(f"#r-{job_id} [data-row]")
         newer = dead(filled)
         page.wait_for_selector("#newrows")
         assert page.evaluate("document.activeElement.closest('tr')?.id") == f"r-{job_id}"
         assert page.query_selector(f"#r-{newer}") is None
+        assert page.is_checked(f"#c-{job_id}") and page.inner_text("#many") == "1 chosen below:"
         page.click("#newrows button")
         page.wait_for_selector(f"#r-{newer}")
         # selected text stops them
@@ -385,6 +235,28 @@ def test_s3_stored_markup_is_text(browser: Any, address: str, filled: Shop) -> N
         evil,
         evil,
         odd,
+    )
+    facts = '{"tags": ["' + evil.replace('"', '\\"') + '"], "once": null}'
+    eye.sql(
+        "INSERT INTO dutiful.task (app, name, release, version, queue, priority, owner, delivery, declared,"
+        " first_at, seen_at) VALUES ('shop', 'shop.charge', %s, 1, 'mail', 0, %s, %s, %s, 1, 2)",
+        evil,
+        evil,
+        evil,
+        facts,
+    )
+    eye.sql(
+        "INSERT INTO dutiful.alert_channel (app, name, kind, seen_at, error)"
+        " VALUES ('shop', %s, 'webhook', 1, %s)",
+        evil,
+        evil,
+    )
+    eye.sql(
+        "INSERT INTO dutiful.alert (app, key, raised_at, number, sentence, size, told, owner, seen)"
+        " VALUES ('shop', 'x', 1, 'late', %s, 1, 0, %s, %s)",
+        evil,
+        evil,
+        False,
     )
     eye.sql(
         "INSERT INTO dutiful.audit (at, actor, verb, app, subject, before, after, reason)"
