@@ -38,6 +38,8 @@ def measure(subject: Subject, method: str, options: dict[str, Any]) -> Any:
         return _drained(held.drained) | {"churned": held.churned, "share": share}
     if method == "gates":
         return subject.gates(_jobs(subject, "drain", options))
+    if method == "records":
+        return subject.records(_jobs(subject, "drain", options))
     if method == "verify":
         checked = subject.verify(_jobs(subject, "drain", options), options["stock"])
         per_pass = {"pass_s": statistics.median(checked.pass_s), "lost_s": checked.lost_s}

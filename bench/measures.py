@@ -22,6 +22,7 @@ CALLS = (
     "latency",
     "held",
     "gates",
+    "records",
     "verify",
     "idle",
 )
@@ -104,6 +105,11 @@ def _free(kind: str) -> Callable[[Any], float]:
     return lambda value: 100 * float(value[kind]) / float(value["plain"])
 
 
+def _priced(value: Any) -> float:
+    """What a job costs with records, as a share of one without."""
+    return 100 * float(value["with"]) / float(value["without"])
+
+
 POSTGRES_PEERS = {
     "pgqueuer": PGQUEUER,
     "procrastinate": EVERY_OTHER_PEER,
@@ -118,6 +124,7 @@ P50, P99 = Target("above floor", "≤", 3), Target("above floor", "≤", 15)
 DRAIN, SQLITE_DRAIN = Target("ratio", "≥", 0.4, later=0.6), Target("ratio", "≥", 0.4)
 ONCE, GROUP = Target("ratio", "≥", 0.8), Target("ratio", "≥", 5)
 FREE = Target("ours", "≤", 130)
+PRICE = Target("ours", "≤", 115)
 CHECKED = Target("ours", "≤", 2)
 FRESH = Target("ours", "≥", 80, later=90)
 
@@ -137,6 +144,7 @@ MEASURES = (
     Measure("postgres", "gates_order", "a free order, cost", "% of plain", "gates", _free("order")),
     Measure("postgres", "gates_rate", "a free rate, cost", "% of plain", "gates", _free("rate")),
     Measure("postgres", "gates_all", "all three, cost", "% of plain", "gates", _free("all"), FREE),
+    Measure("postgres", "records_cost", "records, cost", "% of without", "records", _priced, PRICE),
     Measure("postgres", "verify_pass", "verify, one pass", "ms", "verify", _pass),
     Measure("postgres", "verify_cpu", "a pass a minute, CPU", "% core", "verify", _pass_cpu, CHECKED),
     Measure("postgres", "verify_share", "lost to a pass a minute", "%", "verify", _pass_a_minute, CHECKED),
@@ -155,6 +163,7 @@ MEASURES = (
     Measure("sqlite", "gates_order", "a free order, cost", "% of plain", "gates", _free("order")),
     Measure("sqlite", "gates_rate", "a free rate, cost", "% of plain", "gates", _free("rate")),
     Measure("sqlite", "gates_all", "all three, cost", "% of plain", "gates", _free("all"), FREE),
+    Measure("sqlite", "records_cost", "records, cost", "% of without", "records", _priced, PRICE),
     Measure("sqlite", "verify_pass", "verify, one pass", "ms", "verify", _pass),
     Measure("sqlite", "verify_cpu", "a pass a minute, CPU", "% core", "verify", _pass_cpu, CHECKED),
     Measure("sqlite", "verify_share", "lost to a pass a minute", "%", "verify", _pass_a_minute, CHECKED),

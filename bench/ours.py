@@ -12,7 +12,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench import stock, watched
 from bench.driven import Driven
@@ -100,6 +100,12 @@ class Ours(Driven):
 
         self.where = "bench.gated:app"
         return gated.measure(self, jobs)
+
+    def records(self, jobs: int) -> Mapping[str, float]:
+        from bench import records
+
+        name: Literal["postgres", "sqlite"] = "postgres" if self.store == "postgres" else "sqlite"
+        return records.price(name, self.place.url, jobs)
 
     where = "bench.ours:app"
     beside = ""

@@ -34,6 +34,8 @@ from dutiful.sql import EngineName, statements
 from dutiful.sql.render import render
 
 APP, KNOWN, PIECE = "bench", {"noop": 1}, 100
+PRICED = 3
+"""Rounds of each in a call of the benchmark."""
 AHEAD = (r"INSERT INTO main\.dutiful_delta.*?;\n(?=INSERT INTO main\.dutiful_job)", "")
 BEFORE = (r"WITH accepted AS \(.*?\n\)\n", "")
 BEHIND = (r";\nINSERT INTO main\.dutiful_delta.*\Z", "\nRETURNING id")
@@ -127,17 +129,32 @@ def _drop_index(url: str) -> None:
         session.execute("DROP INDEX dutiful.history_finished")
 
 
+def price(name: EngineName, url: str, jobs: int) -> dict[str, float]:
+    """CPU microseconds of a job from its enqueue to its end, without records and with all that keeps them."""
+    found: dict[bool, list[float]] = {True: [], False: []}
+    for number in range(2 * PRICED):
+        records = bool(number % 2)
+        with tempfile.TemporaryDirectory() as folder, _emptied(name, url, folder) as store:
+            spent = measured_with(name, store, jobs, records=records)
+        found[records].append(sum(us for what, us in spent.items() if what != "enqueue many"))
+    return {"without": median(found[False]), "with": median(found[True])}
+
+
+def measured_with(name: EngineName, store: str, jobs: int, *, records: bool) -> dict[str, float]:
+    """The same as :func:`measured`, with the statements that belong to it."""
+    if records:
+        return measured(store, jobs, records=True)
+    with without_records(name):
+        return measured(store, jobs, records=False)
+
+
 def compared(name: EngineName, url: str, jobs: int, rounds: int) -> None:
     """Print the medians of all rounds, each of which does both, every other one in the other order."""
     found: dict[bool, dict[str, list[float]]] = {True: defaultdict(list), False: defaultdict(list)}
     for number in range(rounds):
         for records in (True, False) if number % 2 else (False, True):
             with tempfile.TemporaryDirectory() as folder, _emptied(name, url, folder) as store:
-                if records:
-                    spent = measured(store, jobs, records=True)
-                else:
-                    with without_records(name):
-                        spent = measured(store, jobs, records=False)
+                spent = measured_with(name, store, jobs, records=records)
             for what, us in spent.items():
                 found[records][what].append(us)
     print(f"{name}, {jobs:,} jobs, {rounds} rounds; CPU µs for each job without and with records")

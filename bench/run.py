@@ -50,7 +50,7 @@ class Plan:
             and (not contestant.is_peer or contestant.name in self.peers)
             and (method != "held" or self._held(contestant, number))
             and (method not in ONCE or not contestant.is_peer)
-            and (method not in ("verify", "gates") or contestant.plays == "ours")
+            and (method not in ("verify", "gates", "records") or contestant.plays == "ours")
         ]
         start = number % max(1, len(found))
         return [*found[start:], *found[:start]]
@@ -120,7 +120,7 @@ def brief(method: str, outcome: Outcome) -> str:
         queries = outcome.value["queries_per_s"]
         counted = "" if queries is None else f", {queries:.1f} queries/s"
         return f"{outcome.value['cpu_percent']:.2f} % of a core{counted}"
-    if method == "gates":
+    if method in ("gates", "records"):
         return "CPU " + ", ".join(f"{name} {us:.0f} µs" for name, us in outcome.value.items())
     if method == "verify":
         value = outcome.value

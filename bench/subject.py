@@ -139,6 +139,10 @@ class Subject(ABC):
         """CPU microseconds of a job without gates ("plain") and with free ones, by what they are."""
         raise NotMeasured("has no gates")
 
+    def records(self, jobs: int) -> Mapping[str, float]:
+        """CPU microseconds of a job "without" records and "with" them."""
+        raise NotMeasured("keeps no records")
+
     def verify(self, jobs: int, stock: int) -> Checked:
         """Passes of the checker over ``stock`` endings and what lies beside them, also during drains."""
         raise NotMeasured("has no checker")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from dutiful.model.jobs import Failure
-from dutiful.operations import doubts, enqueue, groups, people, workers
+from dutiful.operations import doubts, enqueue, groups, inspect, people, workers
 from dutiful.sql import EngineName
 from tests.contract.planting import Change, planted
 from tests.contract.stores import APP, SECOND, new
-from tests.contract.world import World
+from tests.contract.world import World, world_at
 
 HOUR = 3600 * SECOND
 
@@ -27,7 +27,9 @@ def fold(world: World) -> None:
 
 
 def counts(world: World) -> dict[str, tuple[int, int]]:
-    """By cause: dead now, and deaths ever."""
+    """By cause: dead now, and deaths ever. The queue's count of its dead is that of the table, too."""
+    [queue] = world.run(inspect.queues(APP))
+    assert queue.dead == len(world.table("dead")), "the queue's dead"
     return {one.fingerprint: (one.n, one.deaths) for one in world.run(groups.groups(APP, gone=True))}
 
 
@@ -106,6 +108,14 @@ BUGS: dict[str, dict[EngineName, dict[str, list[Change]]]] = {
         "postgres": {"list_groups": [("WHERE l.app = :app\n", "WHERE false\n")]},
         "sqlite": {"list_groups": [("WHERE l.app = :app\n", "WHERE false\n")]},
     },
+    "a lane's count begins anew with each fold": {
+        "postgres": {"fold_lanes": [("n = c.n \\+ excluded.n", "n = excluded.n")]},
+        "sqlite": {"fold_lanes": [("n = n \\+ excluded.n", "n = excluded.n")]},
+    },
+    "a queue's dead are those that are folded": {
+        "postgres": {"queue_stats": [("UNION ALL SELECT d.lane, d.n FROM dutiful.death AS d", "")]},
+        "sqlite": {"queue_stats": [("UNION ALL SELECT d.lane, d.n FROM dutiful.death AS d", "")]},
+    },
     "a restored death forgets its cause": {
         "postgres": {"unwaive_dead": [("f.job_id = h.id AND", "false AND")]},
         "sqlite": {"unwaive_dead": [("f.job_id = h.id AND", "false AND")]},
@@ -118,3 +128,16 @@ def test_planted_bugs_are_noticed(store_world: World, bug: str) -> None:
     changes = BUGS[bug][store_world.engine.name]
     with planted(store_world.engine.name, changes), pytest.raises(AssertionError):
         check_counts(store_world)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.mark.parametrize("trigger", ["deaths_came", "deaths_left"])
+def test_a_death_or_departure_that_is_not_noted_is_noticed(
+    engine: str, trigger: str, request: pytest.FixtureRequest
+) -> None:
+    """Not in a statement of ours: the table watches whoever moves jobs."""
+    with world_at(request.getfixturevalue(f"{engine}_url")) as world:
+        name = f"{trigger} ON dutiful.dead" if engine == "postgres" else f"dutiful_{trigger}"
+        world.sql(f"DROP TRIGGER {name}")
+        with pytest.raises(AssertionError):
+            check_counts(world)

@@ -110,6 +110,7 @@ def addresses(app: dutiful.App, size: Size) -> Iterator[tuple[str, str]]:
     yield "audit of a subject", "/audit?subject=job17"
     yield "a bulk operation", f"/bulk/{one.id}"
     yield "verdict.json", "/verdict.json"
+    yield "pulse", "/pulse"
     for screen in SCREENS:  # also those that came later
         if "{" not in screen.path and screen.path not in ("/", "/attention", "/charts", "/dead", "/jobs"):
             yield screen.title.lower(), screen.path

@@ -26,7 +26,7 @@ PIECE = 100_000
 """So many rows by one statement."""
 
 SERIES: dict[EngineName, str] = {
-    "postgres": "SELECT g AS i FROM generate_series({first}, {last}) AS g",
+    "postgres": "SELECT g AS i FROM generate_series({first}::bigint, {last}) AS g",
     "sqlite": "WITH RECURSIVE g(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM g WHERE i < {last})"
     " SELECT i FROM g",
 }
@@ -147,7 +147,8 @@ class Seeding:
                 "tasks": TASKS, "queues": QUEUES, "workers": WORKERS, "schedules": SCHEDULES,
                 "no": "false" if name == "postgres" else "0",
             }  # fmt: skip
-            self.eye.sql(text.format(**(words | more)))
+            made = text.format(**(words | more))
+            self.eye.sql(made.replace("%", "%%") if name == "postgres" else made)
 
     def dead(self) -> None:
         """The dead, what each died of, and who ran them."""

@@ -114,7 +114,7 @@ def digest(row: AuditRow, chain_no: int, previous: str) -> str:
 @operation
 def chain(limit: int = PIECE) -> Steps[int]:
     """Put rows that are not in the chain yet into it; returns how many these were."""
-    waiting = yield Call("unchained_audits", {"limit": 1})
+    waiting = yield Call("unchained_audits", {"limit": 1}, alone=True)
     if not waiting:
         return 0
     yield Call("make_audit_chain")

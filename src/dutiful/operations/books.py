@@ -39,7 +39,7 @@ class Books:
 
     ``accepted`` has what was there when they were opened, too; ``states`` the jobs by state, of the done and
     cancelled the endings that are kept; ``pruned`` the endings that were forgotten; ``revived`` those that
-    were undone, so that their job ends once more. Deltas up to ``folded_at_us`` are folded.
+    were undone, so that their job ends once more. ``folded_at_us``: when deltas were last folded.
     """
 
     app: str
@@ -60,6 +60,13 @@ class Books:
     def difference(self) -> int:
         """Accepted less all that is accounted for; 0 when the books balance and no two errors cancel out."""
         return self.accepted + self.revived - sum(self.states.values()) - self.pruned
+
+
+@query
+def to_fold() -> Steps[tuple[bool, bool]]:
+    """Whether there is anything for :func:`fold`, and for that of the failure groups."""
+    [(deltas, deaths, unopened)] = yield Call("look_for_deltas", {}, alone=True)
+    return bool(deltas or unopened), bool(deaths)
 
 
 @operation
@@ -85,7 +92,7 @@ def count(app: str | None = None) -> Steps[dict[str, dict[str, dict[str, int]]]]
 @operation
 def keep(counted: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Steps[None]:
     """Note what :func:`count` came to, for those who ask :func:`books`."""
-    for app, tasks in sorted(counted.items()):
+    for number, (app, tasks) in enumerate(sorted(counted.items())):
         sums: dict[str, int] = defaultdict(int)
         for what in tasks.values():
             for name, n in what.items():
@@ -101,6 +108,7 @@ def keep(counted: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Steps[None]:
                 "surplus": -sum(one.n for one in lacking if one.n < 0),
                 "tasks": as_json([[one.task, one.n] for one in lacking[:TASKS_MAX]]),
             },
+            alone=number == 0,
         )
 
 

@@ -186,6 +186,13 @@ def steer(
 
 
 @query
+def left(app: str) -> Steps[tuple[bool, bool]]:
+    """Whether rows of the audit are not in its chain yet, and whether nobody walks a bulk operation."""
+    [(chains, walks)] = yield Call("people_left", {"app": app}, alone=True)
+    return bool(chains), bool(walks)
+
+
+@query
 def to_walk(app: str) -> Steps[list[str]]:
     """Bulk operations that nobody walks at the moment."""
     return [row[0] for row in (yield Call("bulks_to_walk", {"app": app}, alone=True))]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..model.fingerprints import masked
-from .inspect import JobLine
+from .inspect import NEWEST, JobLine
 from .plan import Call, Row, Steps, as_json, operation, query
 
 PIECE = 1_000
@@ -20,7 +20,6 @@ GROUPS_MAX = 1_000
 HOUR_US = 3_600_000_000
 KEEP_HOURS_US = 15 * 24 * HOUR_US
 KEEP_GONE_US = 400 * 24 * HOUR_US
-NEWEST = (1 << 62, "ffffffff-ffff-ffff-ffff-ffffffffffff")
 
 Cursor = tuple[int, str]
 """(died_at in microseconds, id) of the last job seen."""

@@ -9,6 +9,9 @@ from typing import Any
 from ..model.errors import JobNotFound
 from .plan import Call, Rows, Steps, as_json, query, typed
 
+NEWEST = (1 << 62, "ffffffff-ffff-ffff-ffff-ffffffffffff")
+"""Before the first page of a list: (instant in microseconds, id)."""
+
 ARGS_CHARS = 200
 
 
@@ -155,7 +158,8 @@ def jobs(
     limit: int = 50,
 ) -> Steps[list[JobLine]]:
     """Jobs, newest first; ``after`` is the last id of the page before. Without a state: all of them."""
-    params: dict[str, Any] = {"app": app, "task": task, "queue": queue, "after": after, "limit": limit}
+    last = NEWEST[1] if after is None else after
+    params: dict[str, Any] = {"app": app, "task": task, "queue": queue, "after": last, "limit": limit}
     found: list[JobLine] = []
     if state in (None, "ready", "running", "in_doubt"):
         found += _lines((yield Call("list_open", params | {"state": state})))
@@ -177,9 +181,11 @@ def dead(
     limit: int = 50,
 ) -> Steps[list[JobLine]]:
     """Dead jobs, the latest death first; ``after`` is (ended_at_us, id) of the page before."""
-    at, last = after if after is not None else (None, None)
-    params = {"app": app, "task": task, "queue": queue, "after": at, "after_id": last, "limit": limit}
-    return _lines((yield Call("list_dead", params, alone=True)))
+    at, last = after or NEWEST
+    params = {"app": app, "after": at, "after_id": last, "limit": limit}
+    if task is not None and queue is None:  # by an index of its own
+        return _lines((yield Call("dead_of_task", {**params, "task": task}, alone=True)))
+    return _lines((yield Call("list_dead", {**params, "task": task, "queue": queue}, alone=True)))
 
 
 @query

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from . import groups
 from .bulk import LAST_ID, Wanted
 from .inspect import JobLine
 from .plan import Call, Steps, as_json, query
+
+ENDED_US = 10_000_000
+"""What ended longer ago makes no pulse: it made one when it ended."""
 
 
 @query
 def pulse() -> Steps[str]:
     """A text that is another one after anything that a page shows has happened; nothing is scanned for it."""
-    [row] = yield Call("pulse", {}, alone=True)
+    [(now, *_)] = yield Call("now")
+    [row] = yield Call("pulse", {"since": int(now) - ENDED_US}, planned_anew=True)
     return "-".join("" if value is None else str(value) for value in row)
 
 
@@ -28,6 +33,8 @@ def dead(
     app: str, wanted: Wanted, *, after: tuple[int, str] | None = None, limit: int = 50
 ) -> Steps[list[JobLine]]:
     """Dead jobs that a bulk operation with this filter would mean, the latest death first."""
+    if wanted == Wanted(fingerprint=wanted.fingerprint) and wanted.fingerprint is not None:
+        return (yield from groups.members(app, wanted.fingerprint, after=after, limit=limit).begin())
     [(now, *_)] = yield Call("now")
     at, last = after if after is not None else (int(now) - wanted.older_us, LAST_ID)
     params = {"app": app, "after": at, "after_id": last, "limit": limit, **wanted.params}

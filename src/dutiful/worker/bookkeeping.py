@@ -1,8 +1,9 @@
 """The part of a worker that keeps the records: folds what was noted, and counts the books.
 
-Folding is quick and comes every ten seconds, by one worker for all. The books are counted in full each time,
-so that what they say is no estimate; how often depends on how long that takes, so that it is at most a
-fiftieth of one connection's time. In a thread of its own: a count over many millions holds up nothing else.
+Folding is quick and comes every ten seconds (thirty while there is nothing), by one worker for all. The books
+are counted in full each time, so that what they say is no estimate; how often depends on how long that takes,
+so that it is at most a fiftieth of one connection's time. In a thread of its own: a count over many millions
+holds up nothing else.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("dutiful.worker")
 
 FOLD_S = 10.0
+IDLE_S = 30.0
+"""The same while there is nothing to fold: readers count what is not folded, so that nobody waits for it."""
 COUNT_SHARE = 50
 """A count is followed by so many times its duration without one."""
 PIECES_MAX = 100
@@ -52,6 +55,7 @@ class Bookkeeping:
         self._tasks = tasks
         self._forget_at = 0.0
         self._clock = clock
+        self._idle = False
         self._count_s = FOLD_S
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="dutiful-books", daemon=True)
@@ -76,7 +80,7 @@ class Bookkeeping:
     def _work(self) -> None:
         pause = random.random()
         while not self._stop.wait(pause):
-            pause = FOLD_S * random.uniform(0.9, 1.0)
+            pause = self._pause_s * random.uniform(0.9, 1.0)
             try:
                 self.turn()
             except DutifulError as error:
@@ -84,26 +88,35 @@ class Bookkeeping:
             except Exception:
                 logger.exception("chore_failed chore='books'")
 
+    @property
+    def _pause_s(self) -> float:
+        return IDLE_S if self._idle else FOLD_S
+
     def turn(self) -> None:
-        """Fold and count, if it is this worker's turn."""
+        """Fold, count and roll up, if it is this worker's turn."""
         engine = self._engine
         if engine.run(workers.turn("fold", round(0.9 * FOLD_S * 1e6))):
-            for _ in range(PIECES_MAX):
-                if not engine.run(books.fold()) or self._stop.is_set():
-                    break
-            for _ in range(PIECES_MAX):
-                if not engine.run(groups.fold()) or self._stop.is_set():
-                    break
-        if not self._stop.is_set() and engine.run(workers.turn("books", round(0.9 * self._count_s * 1e6))):
-            self.count()
-        if not self._stop.is_set() and engine.run(workers.turn("roll", round(0.9 * ROLL_S * 1e6))):
-            self.roll()
+            self.fold()
+            for name, period_s, act in (("books", self._count_s, self.count), ("roll", ROLL_S, self.roll)):
+                if not self._stop.is_set() and engine.run(workers.turn(name, round(0.9 * period_s * 1e6))):
+                    act()
+        else:
+            self._idle = True  # somebody else does it
         if time.monotonic() >= self._forget_at:
             self._forget_at = time.monotonic() + FORGET_S
             self._register()
             if engine.run(workers.turn("forget_records", round(0.9 * FORGET_S * 1e6))):
                 engine.run(groups.forget())
                 engine.run(metrics.forget())
+
+    def fold(self) -> None:
+        """Fold what there is, at most some pieces of it."""
+        found = self._engine.run(books.to_fold())
+        self._idle = not any(found)
+        for there_is, fold in zip(found, (books.fold, groups.fold), strict=True):
+            for _ in range(PIECES_MAX if there_is else 0):
+                if not self._engine.run(fold()) or self._stop.is_set():
+                    break
 
     def roll(self) -> None:
         """Sample what is due, roll up the minutes that are over, and say that somebody watches."""
@@ -123,7 +136,7 @@ class Bookkeeping:
         engine, began = self._engine, self._clock()
         counted = engine.run(books.count())
         engine.run(books.keep(counted))
-        self._count_s = max(FOLD_S, COUNT_SHARE * (self._clock() - began))
+        self._count_s = max(self._pause_s, COUNT_SHARE * (self._clock() - began))
         engine.run(watchers.beat("bookkeeper", round(self._count_s * 1e6)))
         for app, tasks in counted.items():
             if lacking := books.lacks(tasks):

@@ -229,9 +229,11 @@ class Chores:
         def wait(seconds: float) -> bool:
             return seconds > 0 or time.monotonic() > until or self._stop.is_set()
 
-        bulks.chain(self._worker.engine)
         worker = self._worker
-        more = bulks.walk_all(worker.engine, worker.app.name, f"worker {worker.id}", wait)
+        chains, walks = worker.engine.run(bulk.left(worker.app.name))
+        if chains:
+            bulks.chain(worker.engine)
+        more = walks and bulks.walk_all(worker.engine, worker.app.name, f"worker {worker.id}", wait)
         return SOON_S if more else None
 
     def forget_people(self) -> None:

@@ -21,6 +21,13 @@ SELECT b.id, b.app, b.verb, b.state, b.actor, b.how, b.address, b.reason, b.filt
   FROM dutiful.bulk AS b
  WHERE b.app = :app AND b.began_at < :before ORDER BY b.began_at DESC, b.id DESC LIMIT :limit
 
+-- name: people_left
+-- Whether people left anything to do: rows for the chain, or a bulk operation that nobody walks.
+SELECT EXISTS (SELECT 1 FROM dutiful.audit AS a WHERE a.chain_no IS NULL),
+       EXISTS (SELECT 1 FROM dutiful.bulk AS b
+                WHERE b.app = :app AND b.state = 'running' AND b.start_at <= :now
+                  AND (b.walker IS NULL OR b.walked_until < :now))
+
 -- name: bulks_to_walk
 -- Bulk operations of an app that nobody walks at the moment, though they are begun and not done.
 SELECT b.id FROM dutiful.bulk AS b

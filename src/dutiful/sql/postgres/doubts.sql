@@ -1,16 +1,17 @@
 -- name: list_doubts
 -- Jobs in doubt of an app, the latest first, behind a cursor; with what is known of the run that left each
 -- of them, and of the worker whose death would prove that it does nothing any more.
-SELECT j.id::text, j.task, l.queue, j.key, j.delivery, j.epoch, j.run_no, j.attempt, j.claimed_at,
+SELECT j.id::text, j.task, j.queue, j.key, j.delivery, j.epoch, j.run_no, j.attempt, j.claimed_at,
        j.started_at, j.doubt_at, j.doubt, j.args, f.kind, f.failed_at, f.worker, w.host, w.file,
        w.gone_how, w.gone_at, :now
-  FROM dutiful.job AS j JOIN dutiful.lane AS l ON l.id = j.lane
+  FROM (SELECT o.*, l.queue FROM dutiful.job AS o JOIN dutiful.lane AS l ON l.id = o.lane
+         WHERE l.app = :app AND o.doubt_at IS NOT NULL AND (:task::text IS NULL OR o.task = :task)
+           AND (:queue::text IS NULL OR l.queue = :queue)
+           AND (:after::bigint IS NULL OR (o.doubt_at, o.id) < (:after::bigint, :after_id::uuid))
+         ORDER BY o.doubt_at DESC, o.id DESC LIMIT :limit) AS j
   LEFT JOIN dutiful.failure AS f ON f.job_id = j.id AND f.run_no = j.run_no
   LEFT JOIN dutiful.worker AS w ON w.id = f.worker
- WHERE l.app = :app AND j.doubt_at IS NOT NULL AND (:task::text IS NULL OR j.task = :task)
-   AND (:queue::text IS NULL OR l.queue = :queue)
-   AND (:after::bigint IS NULL OR (j.doubt_at, j.id) < (:after::bigint, :after_id::uuid))
- ORDER BY j.doubt_at DESC, j.id DESC LIMIT :limit
+ ORDER BY j.doubt_at DESC, j.id DESC
 
 -- name: find_doubt
 -- The same of one job.

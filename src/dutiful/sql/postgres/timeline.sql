@@ -5,10 +5,10 @@ SELECT x.at, x.place, x.no, x.what, x.run_no, x.who, x.worker, w.release, w.host
   FROM (
     SELECT e.enqueued_at AS at, 0 AS place, 0 AS no, 'accepted' AS what, NULL::integer AS run_no, NULL::text AS who,
            NULL::bigint AS worker, NULL::text AS detail, NULL::bigint AS delay
-      FROM (SELECT min(a.enqueued_at) AS enqueued_at FROM (
+      FROM (SELECT min(t.enqueued_at) AS enqueued_at FROM (
             SELECT j.enqueued_at FROM dutiful.job AS j WHERE j.id = :id::uuid
             UNION ALL SELECT d.enqueued_at FROM dutiful.dead AS d WHERE d.id = :id::uuid
-            UNION ALL SELECT h.enqueued_at FROM dutiful.history AS h WHERE h.id = :id::uuid) AS a) AS e
+            UNION ALL SELECT h.enqueued_at FROM dutiful.history AS h WHERE h.id = :id::uuid) AS t) AS e
      WHERE e.enqueued_at IS NOT NULL
     UNION ALL
     SELECT j.claimed_at, 1, j.run_no, 'began', j.run_no, NULL, j.worker, NULL, NULL

@@ -85,27 +85,27 @@ SELECT f.run_no, f.attempt, f.failed_at, f.worker, f.kind, f.message, f.tracebac
   FROM dutiful.failure AS f WHERE f.job_id = :id ORDER BY f.run_no
 
 -- name: list_open
--- Live jobs of an app, newest id first, from a cursor on.
+-- Live jobs of an app, newest id first, behind a cursor that is always given.
 SELECT j.id, j.state, NULL, j.task, l.queue, l.priority, j.key, j.attempt, j.enqueued_at,
        j.run_at, j.claimed_at, NULL, substr(j.args, 1, 800), :now
   FROM dutiful.job AS j JOIN dutiful.lane AS l ON l.id = j.lane
  WHERE l.app = :app AND (:state IS NULL OR j.state = :state)
    AND (:task IS NULL OR j.task = :task) AND (:queue IS NULL OR l.queue = :queue)
-   AND (:after IS NULL OR j.id < :after)
+   AND j.id < :after
  ORDER BY j.id DESC LIMIT :limit
 
 -- name: list_ended
--- Endings of an app, newest id first, from a cursor on.
+-- Endings of an app, newest id first, behind a cursor that is always given.
 SELECT h.id, h.state, h.outcome, h.task, l.queue, l.priority, h.key, h.attempt, h.enqueued_at,
        h.run_at, h.claimed_at, h.finished_at, substr(h.args, 1, 800), :now
   FROM dutiful.history AS h JOIN dutiful.lane AS l ON l.id = h.lane
  WHERE l.app = :app AND (:state IS NULL OR h.state = :state)
    AND (:task IS NULL OR h.task = :task) AND (:queue IS NULL OR l.queue = :queue)
-   AND (:after IS NULL OR h.id < :after)
+   AND h.id < :after
  ORDER BY h.id DESC LIMIT :limit
 
 -- name: list_dead
--- Dead jobs of an app, the latest death first, from a cursor on; with the last thing said.
+-- Dead jobs of an app, the latest death first, behind a cursor that is always given; with the last thing said.
 SELECT d.id, 'dead', d.reason, d.task, l.queue, l.priority, d.key, d.attempt, d.enqueued_at,
        d.run_at, d.claimed_at, d.died_at, substr(d.args, 1, 800), :now,
        f.kind, substr(f.message, 1, 300), d.crashes
@@ -113,11 +113,11 @@ SELECT d.id, 'dead', d.reason, d.task, l.queue, l.priority, d.key, d.attempt, d.
   LEFT JOIN dutiful.failure AS f ON f.job_id = d.id AND f.run_no = d.run_no
  WHERE l.app = :app AND (:task IS NULL OR d.task = :task)
    AND (:queue IS NULL OR l.queue = :queue)
-   AND (:after IS NULL OR (d.died_at, d.id) < (:after, :after_id))
+   AND (d.died_at, d.id) < (:after, :after_id)
  ORDER BY d.died_at DESC, d.id DESC LIMIT :limit
 
 -- name: list_dead_by_id
--- Dead jobs of an app, newest id first, from a cursor on; with the last thing said.
+-- Dead jobs of an app, newest id first, behind a cursor that is always given; with the last thing said.
 SELECT d.id, 'dead', d.reason, d.task, l.queue, l.priority, d.key, d.attempt, d.enqueued_at,
        d.run_at, d.claimed_at, d.died_at, substr(d.args, 1, 800), :now,
        f.kind, substr(f.message, 1, 300), d.crashes
@@ -125,7 +125,7 @@ SELECT d.id, 'dead', d.reason, d.task, l.queue, l.priority, d.key, d.attempt, d.
   LEFT JOIN dutiful.failure AS f ON f.job_id = d.id AND f.run_no = d.run_no
  WHERE l.app = :app AND (:task IS NULL OR d.task = :task)
    AND (:queue IS NULL OR l.queue = :queue)
-   AND (:after IS NULL OR d.id < :after)
+   AND d.id < :after
  ORDER BY d.id DESC LIMIT :limit
 
 -- name: queue_stats
