@@ -64,10 +64,10 @@ class Coming:
                 else:
                     self.grant_due(now)
             except DutifulError as error:
-                self._soon.clear()
+                self._forget()
                 emit(logger, logging.WARNING, events.CHORE_FAILED, chore="let_come", error=str(error))
             except Exception:
-                self._soon.clear()
+                self._forget()
                 logger.exception("chore_failed chore=%r", "let_come")
 
     def look(self) -> None:
@@ -108,6 +108,10 @@ class Coming:
         pause = max(SOONEST_S, granted.next_us / 1e6) * 2 ** max(0, vain - 1)
         if pause < COME_S:
             self._soon[rate], self._vain[rate] = time.monotonic() + pause, vain
+
+    def _forget(self) -> None:
+        self._soon.clear()
+        self._vain.clear()
 
     def _wake(self) -> None:
         for queue in self._queues:
