@@ -13,7 +13,7 @@ import tempfile
 from typing import Any
 
 from ..model.jobs import Ending
-from .boundaries import Crash, Event, Track, tracked
+from .boundaries import Crash, Event, Track, tracked, unwatched
 from .provider import Provider
 from .unseen import Seen
 
@@ -36,9 +36,10 @@ class Outside:
             (self.seen.sockets, self.seen.files, self.seen.before),
             done,
         )
-        with open(f"{self.path}.new", "wb") as file:
-            pickle.dump(data, file)
-        os.replace(f"{self.path}.new", self.path)
+        with unwatched():
+            with open(f"{self.path}.new", "wb") as file:
+                pickle.dump(data, file)
+            os.replace(f"{self.path}.new", self.path)
 
     def take(self) -> Any:
         """In the parent: know what the child did; how its run ended, if it did."""

@@ -73,7 +73,7 @@ def all_of(drilling: Drilling) -> dict[Name, list[Scenario]]:
         "X10": list(_provider(events)),
         "X7": list(_late()),
         "X9": list(_foreign(events)) if drilling.task.policy.delivery != "at_most_once" else [],
-        "X5": [_two("X5", n, None, events) for n in range(len(events))],
+        "X5": [_two("X5", n, None, events) for n in sorted(range(len(events)), key=_looked(events))],
         "X2": list(_pairs(events)),
         "X8": list(_siblings(drilling)),
         "X11": [_golden(args) for args in drilling.golden],
@@ -251,11 +251,17 @@ def _two(name: Name, away: int, back: int | None, events: list[Event]) -> Scenar
     return Scenario(name, words, play, twin=True)
 
 
+def _looked(events: list[Event]) -> Callable[[int], tuple[bool, int]]:
+    """Sorts first the places at which a run has looked, and is about to write or to call."""
+    return lambda n: (not (0 < n < len(events) and events[n].kind in ("write", "call")), n)
+
+
 def _pairs(events: list[Event]) -> Iterator[Scenario]:
     numbers = range(len(events))
     pairs = [(i, j) for i in numbers for j in numbers if j > 0]
     # the same line in both, first: both have read, and neither has written
-    pairs.sort(key=lambda pair: (abs(pair[0] - pair[1]), -pair[0]))
+    looked = _looked(events)
+    pairs.sort(key=lambda pair: (abs(pair[0] - pair[1]), looked(pair[0])))
     for i, j in pairs[:PAIRS_MAX]:
         yield _two("X2", i, j, events)
 
