@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +17,10 @@ from dutiful.app.reconcile_pass import Sweep
 from dutiful.model.errors import InvalidReconcile, ReconcileRefused
 from dutiful.model.verdict import judge
 from dutiful.operations import numbers, people, reconcile, verify
+from dutiful.sources import SqlTable
 from dutiful.worker.reconciling import Reconciling
 from tests.contract.markets import DAY, HOUR, MINUTE, ORDERS, RECEIPTS, Market, counted
+from tests.contract.reconcile_worlds import explore
 
 
 @pytest.fixture
@@ -344,3 +349,59 @@ def test_functions_stand_on_either_side(rows_url: str) -> None:
     result = market.sweep(dry=True)
     assert (counted(result)["missing"], result.run, market.found()) == (1, None, [])
     market.close()
+
+
+def test_a_table_of_another_system_is_a_source(rows_url: str, tmp_path: Path) -> None:
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(tmp_path / "foreign.db")
+
+    with closing(connect()) as other, other:
+        other.execute("CREATE TABLE failed (no INTEGER PRIMARY KEY, order_id INTEGER)")
+        other.executemany("INSERT INTO failed VALUES (?, ?)", [(1, 1), (2, 2), (3, 2)])
+    table = SqlTable(
+        connect,
+        select="SELECT no AS handle, order_id FROM failed",
+        acknowledge="DELETE FROM failed WHERE no = ?",
+    )
+    market = Market(rows_url, expected=table)
+    assert market.sweep(dry=True).run is None and len(list(table)) == 3
+    result = market.sweep()
+    assert (counted(result)["missing"], result.enqueued, list(table)) == (2, 2, [])
+    market.work()
+    assert market.receipts() == [1, 2]
+    market.close()
+
+
+def test_verify_names_what_reaches_beyond_memory_or_lost_count(store_url: str) -> None:
+    """I10 and L2, each with a bug planted into the tables."""
+    market = Market(store_url)
+    market.order(*range(3))
+    market.sweep()
+    assert market.app.engine.run(verify.check("shop")) == []
+
+    def broken() -> list[tuple[str, object]]:
+        return [(one.invariant, one.rows[0]["id"]) for one in market.app.engine.run(verify.check("shop"))]
+
+    if market.app.engine.name == "postgres":
+        market.sql("ALTER TABLE dutiful.reconcile DROP CONSTRAINT reconcile_memory")
+        market.sql("ALTER TABLE dutiful.reconcile_run DROP CONSTRAINT run_whole")
+    else:
+        market.sql("PRAGMA ignore_check_constraints = ON")
+    market.sql("UPDATE dutiful.reconcile SET memory = reach - 1")
+    assert broken() == [("I10", "reconcile send")]
+    market.sql("UPDATE dutiful.reconcile SET memory = %s, reach = %s", HOUR // 2, HOUR // 2)
+    assert broken() == [("I10", "reconcile send receipt:0")]  # due an hour ago, and enqueued anew
+    market.sql("UPDATE dutiful.reconcile SET memory = NULL")
+    market.sql("DELETE FROM dutiful.reconcile_finding WHERE key = 'receipt:1'")
+    assert broken() == [("L2", "reconcile send pass 1")]
+    market.sql("UPDATE dutiful.reconcile_run SET findings = 2")
+    market.sql("UPDATE dutiful.reconcile_run SET ok = ok + 1")
+    assert broken() == [("L2", "reconcile send pass 1")]
+    market.close()
+
+
+def test_random_worlds_lose_things_and_all_is_found(tmp_path: Path) -> None:
+    """A few of the thousand of ``python -m tests.contract.reconcile_worlds``."""
+    found = [explore(seed, tmp_path) for seed in range(4)]
+    assert [one.wrong for one in found] == [[]] * 4
+    assert sum(one.missing for one in found) > 20 and sum(one.repaired for one in found) > 10

@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("supervise", "proof", "demo", "check"),
     ("web",),
     ("drill",),
-    ("cli", "bridges", "integrations", "effects", "testing"),
+    ("cli", "bridges", "integrations", "effects", "testing", "sources"),
 )
 TOP = len(FLOORS) - 1
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -233,11 +233,12 @@ class Sweep:
         """Of those that seem to be missing: what holds the duty now, and what says that it was done."""
         engine, app = self._app.engine, self._app.name
         holders, ends = engine.run(reconcile.ended(app, self._one.tasks, keys))
+        now = engine.run(health.now())  # an ending after it was written by a clock that was set back since
         found: dict[str, tuple[Class, str]] = {}
         for key, end in ends.items():
             if end.outcome == "waived":
                 found[key] = ("ok", "")
-            elif end.at_us is not None and end.at_us >= self._began:
+            elif end.at_us is not None and self._began <= end.at_us <= now:
                 found[key] = ("waiting", "")  # it ended while this pass looked: the next one will see
             elif end.outcome in ("performed", "duplicate"):
                 found[key] = ("missing", f"job {end.job_id} says that it is done, and the evidence does not")

@@ -94,7 +94,7 @@ def _things(name: str, rows: Sequence[Row]) -> list[Thing]:
 
 def _thing(name: str, number: Name, said: str, amount: int, since: int | None, command: str) -> Thing:
     key = f"reconcile:{name}" if number == "lost" else f"reconcile:{name}:surplus"
-    return Thing(key, number, said, amount, amount, since, "", "reconcile", command)
+    return Thing(key, number, said, amount, amount, since, "", "", command)
 
 
 def _age(one: Watch) -> tuple[bool, float]:

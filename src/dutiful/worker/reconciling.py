@@ -82,13 +82,13 @@ class Reconciling:
                 self._see_to(stored, one)
             lost = one is None and not stored.live and stored.gone_at_us is None
             if lost and engine.run(reconcile.end(app, stored.name)):
-                    emit(
-                        logger,
-                        logging.WARNING,
-                        events.RECONCILE_GONE,
-                        reconcile=stored.name,
-                        task=stored.task,
-                    )
+                emit(
+                    logger,
+                    logging.WARNING,
+                    events.RECONCILE_GONE,
+                    reconcile=stored.name,
+                    task=stored.task,
+                )
 
     def _is_ours(self, stored: Stored, one: Reconciler) -> bool:
         """Whether it is as this code declares it; a newer deploy's is left to that, until that is gone."""
