@@ -16,6 +16,7 @@ APP, STORE = "shop.jobs:app", "sqlite:///jobs.db"
         ("Start one: dutiful worker -q pdf", "Start one: dutiful worker -q pdf --app shop.jobs:app"),
         ("dutiful worker", "dutiful worker --app shop.jobs:app"),
         ("a: dutiful job show J\nb", "a: dutiful job show J --app shop.jobs:app\nb"),
+        ("Watch: dutiful bulk watch B", "Watch: dutiful bulk watch B --app shop.jobs:app"),
         ("Run: dutiful migrate --app MODULE:APP", "Run: dutiful migrate --app shop.jobs:app"),
         (
             "dutiful makes it, and so does the first enqueue",

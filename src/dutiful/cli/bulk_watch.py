@@ -71,7 +71,8 @@ def _follow(ops: Ops, bulk_id: str, told: _Told, show: Callable[[Bulk], None]) -
 
 def _detached(session: Session, bulk_id: str) -> None:
     session.printer.say(f"Detached: the operation goes on as bulk {bulk_id}, by any worker.")
-    session.printer.say(f"Watch: dutiful bulk watch {bulk_id}   Stop: dutiful bulk abort {bulk_id}")
+    session.printer.say(f"Watch: dutiful bulk watch {bulk_id}")
+    session.printer.say(f"Stop: dutiful bulk abort {bulk_id}")
 
 
 @contextmanager

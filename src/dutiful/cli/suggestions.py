@@ -6,9 +6,11 @@ import re
 import shlex
 
 _COMMAND = re.compile(
-    r"(?:^|(?<=[:;] ))dutiful (worker|enqueue|job|dead|doubt|queue|verify|doctor|migrate)\b[^\n]*$", re.M
+    r"(?:^|(?<=[:;] ))dutiful (worker|dev|enqueue|job|dead|bulk|doubt|queue|schedule|gate|lock|audit|alert"
+    r"|verdict|top|verify|doctor|migrate)\b[^\n]*$",
+    re.M,
 )
-_NEEDS_CODE = ("worker", "enqueue")
+_NEEDS_CODE = ("worker", "dev", "enqueue")
 
 
 def complete(text: str, *, app: str | None, store: str | None, app_name: str | None) -> str:
