@@ -21,6 +21,7 @@ from typing import Any
 
 import dutiful
 from devtools.servers import PostgresServer
+from dutiful.engines.reading import LIMIT_S
 from dutiful.model.operators import Operator
 from dutiful.operations import books, bulk, groups, inspect
 from dutiful.web.cursors import of_death, of_group
@@ -40,8 +41,8 @@ ANN = Operator("ann", "Ann", "admin", how="web")
 class Page:
     """The page, asked as somebody who may see all of it."""
 
-    def __init__(self, app: dutiful.App) -> None:
-        self.site = Site(app, authorize=lambda request: None)
+    def __init__(self, app: dutiful.App, limit_s: float = LIMIT_S) -> None:
+        self.site = Site(app, authorize=lambda request: None, limit_s=limit_s)
         self._asgi = build(self.site)
 
     def get(self, address: str) -> Got:
