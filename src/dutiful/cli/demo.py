@@ -23,6 +23,7 @@ class DemoOptions:
     json: bool
     keep: bool
     orders: Path | None
+    opens: bool | None
 
 
 @click.command("demo", cls=SharedCommand)
@@ -36,15 +37,28 @@ class DemoOptions:
     metavar="FILE",
     help="Other orders than those that come along.",
 )
+@click.option(
+    "--open/--no-open",
+    "opens",
+    default=None,
+    help="Open the page in a browser (default: on a terminal of a desktop).",
+)
 @pass_session
 def demo_command(
-    session: Session, fast: bool, seed: int | None, kills: int | None, keep: bool, orders: Path | None
+    session: Session,
+    fast: bool,
+    seed: int | None,
+    kills: int | None,
+    keep: bool,
+    orders: Path | None,
+    opens: bool | None,
 ) -> int:
     """Three ways to charge 200 orders while workers are killed: two lose or double, dutiful does not.
 
-    Exit 0 only if dutiful was exact and the two others were not. Nothing is installed or sent anywhere.
+    Its page is opened on this machine alone; one order dies, and you may retry it there. Exit 0 only if
+    dutiful was exact and the two others were not. Nothing is installed or sent anywhere.
     """
-    options = DemoOptions(fast, seed, kills, session.json, keep, orders)
+    options = DemoOptions(fast, seed, kills, session.json, keep, orders, opens)
     try:
         demo = import_module("dutiful.demo")
     except ModuleNotFoundError as error:

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from ..model.verdict import Verdict
 from . import outcome
 from .crew import SIZE, CrewFailed
 from .options import FAST, KILLS, LANE_C, SLOW, Pace, Wanted
 from .orders import OrderFile, read_orders
+from .page import desktop, show
 from .places import Folder, Settings
 from .plan import Plan, make_plan, orders_needed
 from .points import reports
@@ -27,6 +29,7 @@ from .watch import Watch
 TICK_S = 0.02
 FOLLOW_EVERY = 4
 """Ticks between two looks at what became of the orders that were hit."""
+JUDGE_S = 0.5
 SEEDS = 100_000
 INTERRUPTED = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -53,20 +56,27 @@ def demonstrate(options: Wanted) -> int:
         lane_c=getattr(options, "lane_c", LANE_C),
         director=os.getpid(),
     )
+    told = False
     with _signals() as interrupted:
         try:
             with Stage(found.orders, settings, keep=options.keep) as stage:
                 folder = stage.folder if options.keep else None
                 _introduce(story, folder, found, seed=seed, kills=kills)
-                show = Show(stage, plan, pace, story, interrupted)
-                failure = show.play()
-                end = outcome.reckon(found, show.facts(), failure)
+                play = Show(stage, plan, pace, story, interrupted, opens=_opens(options))
+                failure = play.play()
+                end = outcome.reckon(found, play.facts(), failure)
+                if _stays(options) and not failure and stage.page.visited:
+                    for line in outcome.lines(end, story, folder):
+                        story.say(line)
+                    told = True
+                    story.say("The page stays, with workers for it. Ctrl-C ends it all.")
+                    play.stay()
         except Interrupted:
             story.settle()
             where = f"{stage.folder.path} is kept" if options.keep else "the folder is removed"
             story.say(f"Interrupted: no process is left, {where}.")
             return INTERRUPTED
-    for line in outcome.lines(end, story, folder):
+    for line in () if told else outcome.lines(end, story, folder):
         story.say(line)
     if options.json:
         document = outcome.document(end, seed=seed, fast=options.fast, took_s=story.age_s, folder=folder)
@@ -78,7 +88,9 @@ def demonstrate(options: Wanted) -> int:
 class Show:
     """One performance on a stage that is set."""
 
-    def __init__(self, stage: Stage, plan: Plan, pace: Pace, story: Story, interrupted: list[int]) -> None:
+    def __init__(
+        self, stage: Stage, plan: Plan, pace: Pace, story: Story, interrupted: list[int], *, opens: bool
+    ) -> None:
         self._stage, self._pace, self._story, self._interrupted = stage, pace, story, interrupted
         self.watches = {
             lane.letter: Watch(
@@ -92,7 +104,11 @@ class Show:
             )
             for lane in stage.lanes
         }
-        self.poison = Poison(plan.poison, stage.c, stage.folder, story, look_s=pace.poison_s)
+        self.poison = Poison(plan.poison, stage.c, stage.folder, story, stage.page, pace=pace)
+        self.verdict: Verdict | None = None
+        """What ``dutiful verdict`` said of lane C at the end, while its workers were there."""
+        self._opens = opens
+        self._page_told = False
         self._stored_told = False
 
     def play(self) -> str:
@@ -115,6 +131,7 @@ class Show:
                         self._stage.drain()
                         return f"it was not done after {self._pace.limit_s:.0f} s: {missing}."
                 time.sleep(TICK_S)
+            self._judge()
             if not self._stage.drain():
                 return "workers did not end when they were told to."
         except (CrewFailed, RetryFailed) as failure:
@@ -133,9 +150,46 @@ class Show:
             watch.crew.tend()
             watch.follow(events)
         self.poison.follow()
+        self._tell_page()
         counts = self._stage.bank.counts()
         parts = [f"{letter} {counts.get(letter, 0):>3}" for letter in self.watches]
         self._story.progress(f"charged so far: {'   '.join(parts)}   of {self._stage.count} orders")
+
+    def _tell_page(self) -> None:
+        """Once: where the page is, or why there is none."""
+        page = self._stage.page
+        if self._page_told or not page.settled:
+            return
+        self._page_told = True
+        if page.missing():
+            self._story.say(
+                f"No page: {page.missing()} is not installed. To see one: pip install 'dutiful[web]'"
+            )
+        elif page.address:
+            self._story.say(f"The page, for the browser that comes first:  {page.address}")
+            if self._opens:
+                show(page.address)
+        else:
+            self._story.say(f"No page: {page.failed}")
+
+    def _judge(self) -> None:
+        """The verdict, once all that can be known is known, or it took too long. Raises Interrupted."""
+        until = time.monotonic() + self._pace.verdict_s
+        while True:
+            self.verdict = self._stage.c.verdict()
+            if self.verdict.state == "well" or time.monotonic() >= until:
+                return
+            self._follow()
+            if self._interrupted:
+                raise Interrupted
+            time.sleep(JUDGE_S)
+
+    def stay(self) -> None:
+        """Keep the page, and workers for it, until somebody wants it to end."""
+        crew = self._stage.work_on()
+        while not self._interrupted and self._stage.page.visited:
+            crew.tend()
+            time.sleep(JUDGE_S)
 
     def _over(self) -> bool:
         produced = self._stage.produced()
@@ -163,8 +217,20 @@ class Show:
             folded=requests["folded"],
             poison=self.poison.order_id,
             retried=len(self.poison.retried) if self.poison.done else 0,
+            by_visitor=self.poison.by_visitor,
+            verdict=self.verdict,
             left={letter: watch.lane.left() for letter, watch in self.watches.items()},
         )
+
+
+def _opens(options: Wanted) -> bool:
+    """Whether a browser is opened: as told, else where somebody sits here and is to see it."""
+    return options.opens if options.opens is not None else _stays(options) and desktop()
+
+
+def _stays(options: Wanted) -> bool:
+    """Whether there may be somebody who looks at the page and not at the clock."""
+    return not (options.fast or options.json) and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _introduce(story: Story, kept: Folder | None, found: OrderFile, *, seed: int, kills: int) -> None:

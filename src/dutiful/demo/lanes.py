@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Protocol
 
 from ..engines.sqlite import SqliteEngine
+from ..model.verdict import Verdict
 from ..operations import inspect
 from ..operations.inspect import JobLine, JobView
+from ..supervise.verdict import verdict
 from .naive import START, Queue
 from .orders import Order
 from .places import Folder
@@ -123,6 +125,10 @@ class DutifulLane:
     def dead(self) -> list[JobLine]:
         """The jobs that wait for a person."""
         return self._engine.run(inspect.dead(APP))
+
+    def verdict(self) -> Verdict:
+        """Whether anything is lost, doubled, late or unseen."""
+        return verdict(self._engine, APP)
 
     def events(self) -> list[dict[str, object]]:
         """What the workers have reported since the last call."""

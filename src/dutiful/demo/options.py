@@ -25,11 +25,15 @@ class Wanted(Protocol):
     def keep(self) -> bool: ...
     @property
     def orders(self) -> Path | None: ...
+    @property
+    def opens(self) -> bool | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
     """The options of ``dutiful demo``; None is the default.
+
+    ``opens`` a browser with the page: by default where somebody sits at a terminal with a desktop.
 
     ``lane_c`` is the MODULE:APP of dutiful's lane: tests put one with a planted bug there.
     """
@@ -40,6 +44,7 @@ class DemoOptions:
     json: bool = False
     keep: bool = False
     orders: Path | None = None
+    opens: bool | None = None
     lane_c: str = LANE_C
 
 
@@ -55,11 +60,33 @@ class Pace:
     """Between two of lane C's second requests."""
     poison_s: float
     """How long the dead order is left for people to look at."""
+    visitor_s: float
+    """How long it waits for somebody who has the page open to retry it."""
+    verdict_s: float
+    """How long the verdict at the end may take to know of everything."""
     progress_s: float
     """Between two lines of progress where they cannot be rewritten."""
     limit_s: float
     """After so long the demonstration gives up and says what was missing."""
 
 
-SLOW = Pace(lease_s=2.0, bank_s=1.0, repeat_s=0.15, poison_s=6.0, progress_s=5.0, limit_s=240.0)
-FAST = Pace(lease_s=1.0, bank_s=0.06, repeat_s=0.005, poison_s=0.2, progress_s=2.0, limit_s=180.0)
+SLOW = Pace(
+    lease_s=2.0,
+    bank_s=1.0,
+    repeat_s=0.15,
+    poison_s=6.0,
+    visitor_s=60.0,
+    verdict_s=20.0,
+    progress_s=5.0,
+    limit_s=240.0,
+)
+FAST = Pace(
+    lease_s=1.0,
+    bank_s=0.06,
+    repeat_s=0.005,
+    poison_s=0.2,
+    visitor_s=20.0,
+    verdict_s=0.0,
+    progress_s=2.0,
+    limit_s=180.0,
+)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..model.verdict import Verdict
 from . import books
 from .bank import Charge
 from .books import Book
@@ -33,6 +34,8 @@ class Facts:
     poison: str
     retried: int
     left: Mapping[str, int]
+    by_visitor: bool = False
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,11 @@ def lines(end: Outcome, story: Story, folder: Folder | None) -> list[str]:
     else:
         mark = story.paint("✗", "red")
         found += [f"{mark} This demonstrates nothing: {reason}" for reason in end.why]
+    if (judged := facts.verdict) is not None:
+        four = "   ".join(f"{one.name} {one.amount:,} {one.sign}" for one in judged.numbers)
+        colour = {"well": "green", "person": "red"}.get(judged.state, "yellow")
+        sign = story.paint(judged.sign, colour)
+        found += [f"{sign} dutiful verdict, of lane C: {judged.headline}", f"  {four}"]
     return [*found, "", *_next_steps(folder)]
 
 
@@ -102,7 +110,7 @@ def _next_steps(folder: Folder | None) -> list[str]:
         "Now yours:",
         f"  1  read lane C, one task:            {code}",
         f"  2  look at its jobs and their runs:  {look}",
-        "  3  write a task like it, run it:     dutiful worker MODULE:APP",
+        "  3  write a task like it, run it:     dutiful dev MODULE:APP",
     ]
 
 
@@ -125,6 +133,14 @@ def document(end: Outcome, *, seed: int, fast: bool, took_s: float, folder: Fold
         "lanes": {book.letter: _lane(book, facts) for book in end.books},
         "crashes": [_crash(letter, hit) for letter, hits in facts.hits.items() for hit in hits],
         "folder": str(folder.path) if folder else None,
+        "retried_by_visitor": facts.by_visitor,
+        "verdict": None
+        if facts.verdict is None
+        else {
+            "state": facts.verdict.state,
+            "headline": facts.verdict.headline,
+            **{one.name: one.amount for one in facts.verdict.numbers},
+        },
     }
 
 

@@ -18,6 +18,7 @@ from .bank import Bank
 from .crew import Crew, environment
 from .lanes import DutifulLane, Lane, NaiveLane
 from .orders import Order
+from .page import Page
 from .places import Folder, Settings
 
 DRAIN_S = 20.0
@@ -43,6 +44,7 @@ class Stage:
         self.lanes: list[Lane] = []
         self._running: list[Crew] = []
         self._producer: subprocess.Popen[bytes] | None = None
+        self.page = Page(self.folder)
         try:
             self._set_up()
         except BaseException:
@@ -64,10 +66,12 @@ class Stage:
         self.crews = {lane.letter: Crew(lane.letter, lane.command(), folder) for lane in self.lanes}
 
     def start(self) -> None:
-        """Four workers a lane, and who enqueues for lane C."""
+        """Four workers a lane, who enqueues for lane C, and the page where it can be had."""
         for crew in self.crews.values():
             self._running.append(crew)
             crew.start()
+        if not self.page.missing():
+            self.page.start()
         with self.folder.log("producer").open("ab") as log:
             self._producer = subprocess.Popen(
                 [sys.executable, "-m", "dutiful.demo.producer"],
@@ -90,7 +94,15 @@ class Stage:
         until = time.monotonic() + DRAIN_S
         return all([crew.wait(until) for crew in self._running])
 
+    def work_on(self) -> Crew:
+        """Workers for lane C once more, for who looks at the page after the end."""
+        crew = Crew(self.c.letter, self.c.command(), self.folder)
+        self._running.append(crew)
+        crew.start()
+        return crew
+
     def __exit__(self, *error: object) -> None:
+        self.page.stop()
         for crew in self._running:
             crew.destroy()
         if self._producer is not None and self._producer.poll() is None:
