@@ -12,7 +12,7 @@ from tests.drill.corpus.everything import BUGS, RIGHT
 from tests.drill.corpus.shop import Case
 
 LIMIT = 20
-LIMIT_RIGHT = 12
+LIMIT_RIGHT = 9
 LIMIT_POSTGRES = 5
 POSTGRES_BUGS = ("pg_two_transactions", "pg_async_read_modify_write")
 POSTGRES_RIGHT = ("pg_duty_row_first", "pg_exactly_once")

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from dutiful import App
@@ -96,6 +97,10 @@ def test_what_no_shim_sees_makes_the_end_incomparable() -> None:
         os.system("true")
         __import__("subprocess").run(["true"], check=True)
 
+    def opens_by_another_driver(order_id: int) -> None:
+        apsw.Connection(":memory:")
+
+    assert "a connection by apsw (tests/drill/" in of(opens_by_another_driver).text()
     found = of(opens_a_socket)
     assert (
         found.result == "not comparable" and "a connection to ('127.0.0.1', 9) (tests/drill/" in found.text()
@@ -103,6 +108,12 @@ def test_what_no_shim_sees_makes_the_end_incomparable() -> None:
     assert of(opens_another_file).result == "not comparable"
     assert not Path("/tmp/dutiful-drill-other.db").exists()
     assert "the program" in of(starts_a_program).text()
+
+
+def test_an_app_on_apsw_is_not_drilled_blindly() -> None:
+    app = App("by apsw", "sqlite:///never-made.db?driver=apsw")
+    report = drill(app.task(once="x")(lambda: None), [], None)
+    assert report.result == "not comparable" and "apsw" in report.why
 
 
 def test_columns_that_differ_from_run_to_run_are_masked_and_listed() -> None:

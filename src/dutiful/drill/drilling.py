@@ -27,7 +27,7 @@ from .shim_http import http_shims
 from .shim_mail import mail_shim
 from .states import State, Table, Volatile, differences, volatile_of
 from .stores import Fixture, Store, World, store_for
-from .unseen import Seen, watch
+from .unseen import Seen, guarded, watch
 
 LATER_US = 61_000_000
 """So much later the second undisturbed run is made: what tells the time differs, and is masked."""
@@ -138,11 +138,16 @@ class Drilling:
         if self.app.databases:
             report.why = "The app has other databases (databases=); a drill knows only the queue's own."
             return report
+        if "driver=apsw" in self.app.url:
+            report.why = (
+                "The app's store is opened by apsw, for which a drill has no shim: use ?driver=sqlite3."
+            )
+            return report
         self.store = store_for(self.app, self.fixture)
         watch(self.seen)
         times.taken(anew=True)
         try:
-            with quiet():
+            with quiet(), guarded(self.seen):
                 self._undisturbed(report)
                 report.accepted = sorted(".".join(pair) for pair in self.accepted)
                 for scenario in chosen(all_of(self), only, limit, self.seed):

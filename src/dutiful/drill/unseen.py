@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from .boundaries import UnseenIO, track, unwatched, where
+from .shim_http import put
 
 
 @dataclass
@@ -83,6 +86,28 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         _seen.wrote(args[1] if event == "os.rename" else args[0])
     if event == "open":
         one.at("file", f"write {os.path.basename(os.fsdecode(args[0]))}")
+
+
+@contextmanager
+def guarded(seen: Seen) -> Iterator[None]:
+    """While it is on, a driver without a shim refuses to open a connection in a run."""
+    with ExitStack() as stack:
+        for module, name in (("apsw", "Connection"), ("psycopg2", "connect"), ("asyncpg", "connect")):
+            if module in sys.modules:
+                real = getattr(sys.modules[module], name)
+                stack.enter_context(put(sys.modules[module], name, _refusing(seen, module, real)))
+        yield
+
+
+def _refusing(seen: Seen, module: str, real: Any) -> Any:
+    def connect(*args: Any, **kwargs: Any) -> Any:
+        if track() is None:
+            return real(*args, **kwargs)
+        place, _ = where()
+        seen.sockets.append(f"a connection by {module} ({place})")
+        raise UnseenIO(f"The body opened a connection by {module}, for which a drill has no shim.")
+
+    return connect
 
 
 def watch(seen: Seen | None) -> None:
