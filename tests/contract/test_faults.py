@@ -15,7 +15,7 @@ from tests.contract.planting import planted
 from tests.contract.stores import APP, SECOND
 from tests.contract.test_books import open_books
 from tests.contract.test_planted_verify import PLANTS, a_duty_worked_twice
-from tests.contract.watching import PERIOD, amounts, awake, taker, verdict
+from tests.contract.watching import PERIOD, UNNEEDED, amounts, awake, taker, verdict
 from tests.contract.world import LEASE, World
 
 
@@ -73,7 +73,7 @@ def test_when_every_worker_stops_nothing_can_be_said_and_what_waits_is_lost(worl
     world.clock.advance(3 * PERIOD + 1)
     found = verdict(world)
     assert found.state == "unknown"
-    assert {one.name for one in found.watches if one.silent} == set(WATCHERS) - {"prover"}
+    assert {one.name for one in found.watches if one.silent} == set(WATCHERS) - UNNEEDED
     assert "nobody watches" in found.headline
     world.enqueue("a")
     world.clock.advance(61 * SECOND)
@@ -110,7 +110,7 @@ def test_when_the_books_stop_lost_is_unknown(world: World) -> None:
     assert verdict(world).state == "well"
 
 
-@pytest.mark.parametrize("name", sorted(set(WATCHERS) - {"prover"}))
+@pytest.mark.parametrize("name", sorted(set(WATCHERS) - UNNEEDED))
 def test_no_watcher_can_stop_unnoticed(world: World, name: str) -> None:
     world.clock.advance(4 * PERIOD)
     for worker in world.run(workers.live()):

@@ -12,11 +12,13 @@ from tests.contract.stores import APP, SECOND
 from tests.contract.world import LEASE, World
 
 PERIOD = 10 * SECOND
+UNNEEDED = {"prover", "reconcilers"}
+"""They watch what is declared, and here nothing is."""
 
 
 def awake(world: World, but: Iterable[str] = ()) -> None:
     """Every watcher looked just now, but these."""
-    for name in set(WATCHERS) - {"prover"} - set(but):
+    for name in set(WATCHERS) - UNNEEDED - set(but):
         world.sql(
             "INSERT INTO dutiful.watcher (app, name, period, last_at) VALUES (%s, %s, %s, %s)"
             " ON CONFLICT (app, name) DO UPDATE SET last_at = excluded.last_at",
