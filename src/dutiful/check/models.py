@@ -86,6 +86,10 @@ def _of_meta(statement: ast.stmt) -> list[frozenset[str]]:
                 fields = keyword(one, "fields")
                 # one of expressions may be over any fields: taken for one that fits all
                 found.append(_strings(fields) if fields is not None else frozenset())
+                if (condition := keyword(one, "condition")) is not None:
+                    # unique while the condition holds: enough for whoever looks for just that
+                    found.append(frozenset(part.arg for part in ast.walk(condition)
+                                           if isinstance(part, ast.keyword) and part.arg))  # fmt: skip
     return found
 
 
