@@ -6,8 +6,20 @@ Everything is the real thing: ``App("shop", "sqlite://")`` keeps its jobs in mem
 
 from __future__ import annotations
 
+from .asserting import Enqueued, assert_enqueued, enqueued
 from .clock import Clock
+from .crashing import crash_at
 from .doubts import look_up_all
 from .running import Outcome, run, run_all
 
-__all__ = ["Clock", "Outcome", "look_up_all", "run", "run_all"]
+__all__ = [
+    "Clock",
+    "Enqueued",
+    "Outcome",
+    "assert_enqueued",
+    "crash_at",
+    "enqueued",
+    "look_up_all",
+    "run",
+    "run_all",
+]

@@ -6,20 +6,24 @@ import asyncio
 import os
 import random
 import socket
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 from ..app.admission import let_come
 from ..app.app import App
 from ..app.running import Run
+from ..app.task import Task
 from ..model.ids import make_id
-from ..model.jobs import Ending, Lane, NewWorker
+from ..model.jobs import Ending, Lane, Lease, NewWorker
 from ..model.queues import parse_queues
 from ..operations import claims, lanes, settle, workers
 from ..worker.run import acarry_out, carry_out, run_of
 from ..worker.unwanted import unwanted
 
 LEASE_US = 3_600_000_000
+observe: Callable[[App, Task[..., Any], Lease], None] | None = None
+"""Called before each run, if it is set: the pytest plugin notes what is to be drilled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ def run_all(
                     engine.run(settle.settle([_back(lease.job_id, lease.token, lease.run_no)], me))
                     raise RuntimeError(f"{limit} jobs were run and some are due still")
                 task, given = app.find_task(lease.task), run_of(lease)
+                if observe is not None:
+                    observe(app, task, lease)
                 if (too_late := unwanted(app, lease)) is not None:
                     ending = too_late
                 elif task.is_async:
