@@ -36,7 +36,7 @@ WITH asked AS MATERIALIZED (
 ), idle AS MATERIALIZED (
     SELECT g.id FROM asked AS a JOIN dutiful.gate AS g ON g.id = a.id
      WHERE NOT EXISTS (SELECT 1 FROM dutiful.place AS p WHERE p.gate = g.id)
-       AND NOT EXISTS (SELECT 1 FROM named AS n WHERE n.id = g.id)
+       AND g.id NOT IN (SELECT n.id FROM named AS n)
        AND (g.kind <> 'rate' OR g.level + greatest(0, :now - g.level_at) / g.per::float8 >= g.burst)
 ), used AS (
     UPDATE dutiful.gate AS g SET used_at = :now FROM asked AS a
