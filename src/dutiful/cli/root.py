@@ -36,7 +36,7 @@ COMMANDS = {
     "top": ("top", "The verdict, queues, what runs and what needs a person, live."),
     "alert": ("alert", "Alerts: list, test (the channels)."),
     "reconcile": ("reconcile", "Compare what is expected with what is done, and mend it."),
-    "check": ("check", "The checklist over your tasks' code; reads Celery, RQ and Dramatiq, too."),
+    "check": ("check", "The checklist over code; reads Celery and others, too."),
     "verify": ("verify", "Check the invariants on the live database."),
     "drill": ("drill", "Try a task: twice, cut off anywhere, overtaken, late; on scratch copies."),
     "doctor": ("doctor", "Check the store, its settings, and the workers."),
