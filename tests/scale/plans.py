@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from dutiful.engines.postgres import SESSION
 from dutiful.operations.plan import Call, Operation, Steps
 from dutiful.sql import EngineName
 from dutiful.sql.render import render
@@ -22,6 +23,14 @@ BIG = ("dead", "history", "failure", "audit", "bulk_item", "rollup", "effect", "
 
 MANY = 5_000
 """PostgreSQL reads a table of some pages from end to end, and is right; a day of the history may be empty."""
+
+
+WHOLE = ("Seq Scan", "Index Scan", "Index Only Scan")
+"""What reads all of a table where no index has a condition: our sessions are made to avoid sorts."""
+
+
+PULSE = re.compile(r"\(SELECT h\.finished_at FROM \S+ AS h ORDER BY h\.id .*?LIMIT 1\)")
+"""One row by the end of the primary key, which no plan tells from a walk along all of it."""
 
 
 class Recorder:
@@ -58,20 +67,24 @@ def scans(eye: Eye, name: str, given: Mapping[str, Any], now: int) -> Iterator[s
     engine: EngineName = eye.engine.name
     for text, names in render(engine, name, "qmark" if engine == "sqlite" else "dollar", True).parts:
         values = [{**given, "now": now}[one] for one in names]
+        text = PULSE.sub("1", text)
         plan = _sqlite(eye, text, values) if engine == "sqlite" else _postgres(eye, text, values)
         yield from (table for table in plan if table in BIG)
 
 
 def _sqlite(eye: Eye, text: str, values: list[Any]) -> Iterator[str]:
-    """Not "USING INDEX": by an index it reads in an order, and stops at the page's end."""
+    """Not "USING INDEX": so it reads in an order and stops at the page's end, if it need not sort."""
     eye.sql("SELECT 1")
     from dutiful.sql import sqlite_names
 
-    rows = eye._connection.raw.execute(f"EXPLAIN QUERY PLAN {sqlite_names(text)}", values)
+    plan = eye._connection.raw.execute(f"EXPLAIN QUERY PLAN {sqlite_names(text)}", values)
+    rows = [row[3] for row in plan]
+    sorts = any("TEMP B-TREE FOR ORDER BY" in row for row in rows)
     for row in rows:
-        found = re.match(r"SCAN (?:TABLE )?(\S+)(.*)", row[3])
-        if found and "USING" not in found[2]:
-            yield _table_of(text, found[1])
+        if found := re.match(r"(SCAN|SEARCH) (\S+)(.*)", row):
+            whole = found[1] == "SCAN" and (sorts or "USING" not in found[3])
+            if whole or "AUTOMATIC" in found[3]:
+                yield _table_of(text, found[2])
 
 
 def _table_of(text: str, alias: str) -> str:
@@ -86,6 +99,9 @@ def _postgres(eye: Eye, text: str, values: list[Any]) -> Iterator[str]:
     arguments = sql.SQL(", ").join(sql.Literal(value) for value in values)
     eye.sql("SELECT 1")
     session = eye._connection
+    for name, value in SESSION.items():
+        if name.startswith("enable_"):
+            session.execute(f"SET {name} = {value}")
     session.execute(sql.SQL("PREPARE asked AS {}").format(sql.SQL(text)))
     try:
         for mode in ("force_custom_plan", "force_generic_plan"):
@@ -93,11 +109,12 @@ def _postgres(eye: Eye, text: str, values: list[Any]) -> Iterator[str]:
             execute = sql.SQL("EXECUTE asked({})").format(arguments) if values else sql.SQL("EXECUTE asked")
             [(plan,)] = session.execute(sql.SQL("EXPLAIN (FORMAT json) {}").format(execute)).fetchall()
             for node in nodes(json.loads(plan) if isinstance(plan, str) else plan):
-                if node["Node Type"] == "Seq Scan" and _rows_of(session, node["Relation Name"]) >= MANY:
+                whole = "Index Cond" not in node and node["Node Type"] in WHOLE
+                if whole and _rows_of(session, node["Relation Name"]) >= MANY:
                     yield re.sub(r"_(rest|\d{8})$", "", node["Relation Name"])
     finally:
         session.execute("DEALLOCATE asked")
-        session.execute("RESET plan_cache_mode")
+        session.execute("RESET ALL")
 
 
 def _rows_of(session: Any, table: str) -> float:

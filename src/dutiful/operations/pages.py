@@ -9,15 +9,11 @@ from .bulk import LAST_ID, Wanted
 from .inspect import JobLine
 from .plan import Call, Steps, as_json, query
 
-ENDED_US = 10_000_000
-"""What ended longer ago makes no pulse: it made one when it ended."""
-
 
 @query
 def pulse() -> Steps[str]:
     """A text that is another one after anything that a page shows has happened; nothing is scanned for it."""
-    [(now, *_)] = yield Call("now")
-    [row] = yield Call("pulse", {"since": int(now) - ENDED_US}, planned_anew=True)
+    [row] = yield Call("pulse", {}, alone=True)
     return "-".join("" if value is None else str(value) for value in row)
 
 
@@ -41,4 +37,5 @@ def dead(
     found = [row[0] for row in (yield Call("page_for_bulk", params))]
     if not found:
         return []
-    return [JobLine(*row) for row in (yield Call("dead_by_ids", {"ids": as_json(found)}))]
+    lines = {row[0]: JobLine(*row) for row in (yield Call("dead_by_ids", {"ids": as_json(found)}))}
+    return [lines[job_id] for job_id in found if job_id in lines]
