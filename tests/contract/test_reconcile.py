@@ -16,8 +16,9 @@ from dutiful.app import reconcile_pass
 from dutiful.app.reconcile_pass import Sweep
 from dutiful.model.errors import InvalidReconcile, ReconcileRefused
 from dutiful.model.verdict import judge
-from dutiful.operations import numbers, people, reconcile, verify
+from dutiful.operations import numbers, people, reconcile, registry, verify
 from dutiful.sources import SqlTable
+from dutiful.worker.bookkeeping import declared_of
 from dutiful.worker.reconciling import Reconciling
 from tests.contract.markets import DAY, HOUR, MINUTE, ORDERS, RECEIPTS, Market, counted
 from tests.contract.reconcile_worlds import explore
@@ -402,6 +403,25 @@ def test_verify_names_what_reaches_beyond_memory_or_lost_count(store_url: str) -
 
 def test_random_worlds_lose_things_and_all_is_found(tmp_path: Path) -> None:
     """A few of the thousand of ``python -m tests.contract.reconcile_worlds``."""
-    found = [explore(seed, tmp_path) for seed in range(4)]
-    assert [one.wrong for one in found] == [[]] * 4
-    assert sum(one.missing for one in found) > 20 and sum(one.repaired for one in found) > 10
+    found = [explore(seed, tmp_path) for seed in (1, 20, 27)]
+    assert [one.wrong for one in found] == [[]] * 3
+    assert sum(one.missing for one in found) > 40 and sum(one.repaired for one in found) > 20
+    assert sum(one.reported for one in found) > 10
+
+
+def test_the_verdict_says_of_how_many_tasks_nothing_is_compared(market: Market) -> None:
+    app = market.app
+
+    @app.task(name="cache", reconcile=None, because="rebuilt nightly")
+    def cache() -> None: ...
+
+    def unchecked() -> str:
+        app.engine.run(registry.register("shop", "", [declared_of(task) for task in app.tasks.values()]))
+        return " ".join(app.engine.run(numbers.numbers("shop")).unchecked)
+
+    assert "business data" not in unchecked() and "reconcilers" not in unchecked()
+
+    @app.task(name="mail")
+    def mail() -> None: ...
+
+    assert "the business data of 1 of 3 tasks" in unchecked()
