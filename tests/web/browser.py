@@ -85,7 +85,7 @@ class Watched:
 def tab(browser: Any, address: str, **settings: Any) -> Iterator[Watched]:
     """A tab in a window of its own; ends with no fault, or fails."""
     context = browser.new_context(**settings)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(45_000)
     watched = Watched(context.new_page(), address)
     try:
         yield watched
