@@ -38,7 +38,7 @@ COMMANDS = {
     "reconcile": ("reconcile", "Compare what is expected with what is done, and mend it."),
     "check": ("check", "The checklist over code; reads Celery and others, too."),
     "verify": ("verify", "Check the invariants on the live database."),
-    "drill": ("drill", "Try a task: twice, cut off anywhere, overtaken, late; on scratch copies."),
+    "drill": ("drill", "Try a task on copies: twice, cut off, overtaken, late."),
     "doctor": ("doctor", "Check the store, its settings, and the workers."),
     "completion": ("completion", "The script that lets bash, zsh or fish complete commands."),
     "explain": ("explain", "What an error code or a rule of the checklist means."),
