@@ -66,6 +66,7 @@ from dutiful.operations import (
 from dutiful.operations import inspect as looks
 from dutiful.operations.plan import Operation
 from tests.crash.reconcile_examples import EXAMPLES as RECONCILE
+from tests.crash.reconcile_examples import prepare
 
 APP = "shop"
 KNOWN = {"t": 1}
@@ -124,6 +125,7 @@ class World:
     discard: str = ""
     given: str = ""
     back: str = ""
+    passes: tuple[int, int, int] = (0, 0, 0)
 
     def __post_init__(self) -> None:
         run = self.engine.run
@@ -161,6 +163,7 @@ class World:
         run(gates.grant(run(gates.busy_rates())[0]))
         self._schedules()
         self._bulks()
+        self.passes = prepare(self)
         self._idle_gate(ids[0])
 
     def _schedules(self) -> None:
