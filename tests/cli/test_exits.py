@@ -369,7 +369,8 @@ def test_the_shape_of_an_error(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_help_names_every_command_in_the_order_of_a_newcomer(small_shop: Shop) -> None:
     listed = textwrap.dedent(small_shop.bare("--help").out.partition("Commands:\n")[2]).splitlines()
-    assert [line.split()[0] for line in listed[: listed.index("")]] == list(program.lazy)  # type: ignore[attr-defined]
+    named = [line.split()[0] for line in listed[: listed.index("")] if not line.startswith(" ")]
+    assert named == list(program.lazy)  # type: ignore[attr-defined]
 
 
 def test_the_version_is_told(small_shop: Shop) -> None:
