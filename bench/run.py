@@ -22,6 +22,7 @@ from bench.sizes import Sizes
 
 ONCE = ("drain_once", "drain_group")  # no peer has jobs of this kind
 VERIFY_FILL_S = 600.0  # what the making of a stock for the checker may take
+RECORDS_S = 240.0  # what six empty stores in turn may take
 HELD_CHURN_S = 180.0  # what dutiful and its floor may take for their churn
 
 
@@ -67,6 +68,8 @@ class Plan:
         if method == "verify":
             sizes = {"seconds": self.sizes.verify_s, "stock": self.sizes.verify_stock}
             return {**sizes, "budget_s": VERIFY_FILL_S}
+        if method == "records":
+            return {"seconds": self.sizes.seconds, "budget_s": RECORDS_S}
         if method == "latency":
             return {"jobs": self.sizes.latency_jobs}
         return {"seconds": self.sizes.idle_s if method == "idle" else self.sizes.seconds}
