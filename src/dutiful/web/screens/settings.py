@@ -5,9 +5,9 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
-from ... import __version__
 from ...model.alerts import Alerts, Apprise, Command, Quiet, Smtp, Webhook
 from ...model.operators import PERMISSIONS
 from ...model.redaction import MASK
@@ -224,7 +224,7 @@ def _versions(ask: Ask) -> list[tuple[str, str]]:
     database = readings.get("server_version", readings.get("version", "?"))
     release = "" if ask.site.app is None else ask.site.app.release
     return [
-        ("dutiful", __version__),
+        ("dutiful", version("dutiful")),
         ("Tables", f"version {migrations(engine.name)[-1].number}"),
         ({"sqlite": "SQLite", "postgres": "PostgreSQL"}[engine.name], str(database)),
         ("Python", platform.python_version()),
