@@ -1,6 +1,7 @@
 -- name: judge_dead
 -- What is known of dead jobs that somebody wants to bring back: who holds the duty of each, who did it, and
--- which of its effects has no known outcome. Nobody else takes them away meanwhile, or asks the same.
+-- which of its effects has no known outcome. Nobody else takes them away meanwhile, or asks the same. (Joined with
+-- the list instead, all the dead are walked in the order of their ids: our sessions avoid sorts.)
 SELECT d.id::text, d.run_no, d.task, l.queue, d.key, d.delivery, d.started_at IS NOT NULL, d.epoch, d.reason,
        d.died_at, d.fingerprint, u.job_id::text,
        coalesce((SELECT j.state FROM dutiful.job AS j WHERE j.id = u.job_id),
@@ -13,10 +14,10 @@ SELECT d.id::text, d.run_no, d.task, l.queue, d.key, d.delivery, d.started_at IS
        (SELECT min(e.name) FROM dutiful.effect AS e
          WHERE e.app = l.app AND e.task = d.task AND e.duty = coalesce(d.key, d.id::text) AND e.state = 'intended'),
        :now
-  FROM jsonb_array_elements_text(:ids::jsonb) AS e(value) JOIN dutiful.dead AS d ON d.id = e.value::uuid
-  JOIN dutiful.lane AS l ON l.id = d.lane
+  FROM dutiful.dead AS d JOIN dutiful.lane AS l ON l.id = d.lane
   LEFT JOIN dutiful.duty AS u ON u.app = l.app AND u.task = d.task AND u.key = d.key AND u.job_id <> d.id
  WHERE l.app = :app
+   AND d.id = ANY(ARRAY(SELECT e.value::uuid FROM jsonb_array_elements_text(:ids::jsonb) AS e(value)))
  ORDER BY d.id FOR UPDATE OF d
 
 -- name: look_at_dead
@@ -33,10 +34,10 @@ SELECT d.id::text, d.run_no, d.task, l.queue, d.key, d.delivery, d.started_at IS
        (SELECT min(e.name) FROM dutiful.effect AS e
          WHERE e.app = l.app AND e.task = d.task AND e.duty = coalesce(d.key, d.id::text) AND e.state = 'intended'),
        :now
-  FROM jsonb_array_elements_text(:ids::jsonb) AS e(value) JOIN dutiful.dead AS d ON d.id = e.value::uuid
-  JOIN dutiful.lane AS l ON l.id = d.lane
+  FROM dutiful.dead AS d JOIN dutiful.lane AS l ON l.id = d.lane
   LEFT JOIN dutiful.duty AS u ON u.app = l.app AND u.task = d.task AND u.key = d.key AND u.job_id <> d.id
  WHERE l.app = :app
+   AND d.id = ANY(ARRAY(SELECT e.value::uuid FROM jsonb_array_elements_text(:ids::jsonb) AS e(value)))
  ORDER BY d.id
 
 -- name: places_of
@@ -90,9 +91,9 @@ RETURNING id::text
 -- name: judge_waived
 -- Of these jobs, those that were waived when they were dead, and are so still.
 SELECT h.id::text, h.run_no, h.task, l.queue, h.key, h.epoch, h.finished_at
-  FROM jsonb_array_elements_text(:ids::jsonb) AS e(value) JOIN dutiful.history AS h ON h.id = e.value::uuid
-  JOIN dutiful.lane AS l ON l.id = h.lane
- WHERE l.app = :app AND h.outcome = 'waived' AND h.doubt IS NULL
+  FROM dutiful.history AS h JOIN dutiful.lane AS l ON l.id = h.lane
+ WHERE h.id = ANY(ARRAY(SELECT e.value::uuid FROM jsonb_array_elements_text(:ids::jsonb) AS e(value)))
+   AND l.app = :app AND h.outcome = 'waived' AND h.doubt IS NULL
    AND h.finished_at = (SELECT max(n.finished_at) FROM dutiful.history AS n WHERE n.id = h.id)
    AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = h.id)
    AND NOT EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = h.id)
