@@ -74,7 +74,7 @@ class Sample:
 @operation
 def roll() -> Steps[bool]:
     """Roll up the next slice of whole minutes; whether there is more that could be rolled up now."""
-    [(rolled, now)] = yield Call("rolled_until")
+    [(rolled, now, *_)] = yield Call("rolled_until")
     end = now - now % MINUTE
     since = end - SLICE_US if rolled is None else max(end - KEPT["1m"], rolled - AGAIN_US)
     until = min(end, max(since, rolled or since) + SLICE_US)

@@ -1,7 +1,3 @@
--- name: rolled_until
--- How far endings are rolled up, and now.
-SELECT (SELECT c.last_at FROM dutiful.chore AS c WHERE c.name = 'rolled'), :now
-
 -- name: set_rolled
 -- They are, up to here.
 INSERT INTO dutiful.chore (name, last_at) VALUES ('rolled', :until)

@@ -1,3 +1,9 @@
+-- name: rolled_until
+-- How far endings are rolled up, and now. The minutes are found in the history by its BRIN index, which takes a
+-- bitmap: our sessions have none, so until this transaction ends they do.
+SELECT (SELECT c.last_at FROM dutiful.chore AS c WHERE c.name = 'rolled'), :now,
+       set_config('enable_bitmapscan', 'on', true)
+
 -- name: put_rollups
 -- Rollups as they are now known: made anew from what ended, never added to, so that twice is once.
 INSERT INTO dutiful.rollup (app, grain, at, queue, task, done, failed, dead, cancelled, waits, runs)

@@ -1,3 +1,7 @@
+-- name: rolled_until
+-- How far endings are rolled up, and now.
+SELECT (SELECT c.last_at FROM dutiful.chore AS c WHERE c.name = 'rolled'), :now
+
 -- name: put_rollups
 -- Rollups as they are now known: made anew from what ended, never added to, so that twice is once.
 INSERT INTO dutiful.rollup (app, grain, at, queue, task, done, failed, dead, cancelled, waits, runs)

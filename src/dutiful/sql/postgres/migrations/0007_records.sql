@@ -20,7 +20,7 @@ CREATE TABLE dutiful.delta (
     kind text NOT NULL DEFAULT 'accepted',
     n    bigint NOT NULL,
     CONSTRAINT delta_kind CHECK (kind IN ('accepted', 'revived', 'pruned'))
-);
+) WITH (vacuum_index_cleanup = on);
 
 -- The deltas' sums. "opened" is what was there when the books were opened.
 CREATE TABLE dutiful.balance (
@@ -73,7 +73,7 @@ CREATE TABLE dutiful.death (
     job_id      uuid NOT NULL,
     run_no      integer NOT NULL,
     worker      bigint
-);
+) WITH (vacuum_index_cleanup = on);
 
 -- Deaths with one cause. "deaths" counts all there were, "n" those who are dead now.
 CREATE TABLE dutiful.failure_group (
