@@ -61,8 +61,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def demo(arguments: Sequence[str]) -> int:
-    """Installs what a user would, and nothing for tests."""
-    environment = environments.ready(_main_environment(), "core")
+    """Installs what a user of the page would, and nothing for tests."""
+    environment = environments.ready(_main_environment(), "demo")
     _become(environment, [environment.program("dutiful"), "demo", *arguments])
 
 

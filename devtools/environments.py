@@ -1,6 +1,6 @@
 """Makes the virtual environments that the commands run in, and knows when nothing is left to do.
 
-`.venv` has what users install ("core") and, once a test or check ran, what the tests need ("dev");
+`.venv` has what users install ("demo") and, once a test or check ran, what the tests need ("dev");
 `.venv-bench` has the peers that we measure ourselves against; `.venv-3.13` is the second Python's.
 Each purpose leaves a stamp made of what it was asked to install and of the Python it was made with:
 when that still holds, `ready` returns within a millisecond or two. An environment that has lost a
@@ -63,7 +63,7 @@ def bench(base: Python) -> Environment:
 
 
 def ready(environment: Environment, purpose: str) -> Environment:
-    """The environment with everything installed that the purpose asks for: "core" or a dependency group.
+    """The environment with everything installed that the purpose asks for, which is a dependency group.
 
     The project itself is installed in editable form. Ends the program with a message if that fails.
     """
@@ -114,7 +114,7 @@ def _project() -> dict[str, Any]:
 
 def _wanted(environment: Environment, purpose: str) -> dict[str, Any]:
     project = _project()
-    requirements = [] if purpose == "core" else project["dependency-groups"][purpose]
+    requirements = project["dependency-groups"][purpose]
     # Settings of ruff, mypy and pytest stand in the same file and are no reason to install anything.
     reasons = [_made_for(environment), project["project"], project["build-system"], requirements]
     key = hashlib.sha256(json.dumps(reasons, sort_keys=True).encode()).hexdigest()
