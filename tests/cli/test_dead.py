@@ -73,7 +73,8 @@ def test_one_is_brought_back(shop: Shop) -> None:
     assert (done.code, done.out) == (0, "1 of 1 dead job retried.\n")
     page = shop("job", "show", id, "--json").document
     assert page["job"]["state"] == "ready" and page["job"]["attempt"] == 0
-    assert [(note["actor"], note["reason"]) for note in page["audit"]] == [("ann", "mended")]
+    notes = [(note["actor"], note["verb"], note["reason"]) for note in page["audit"]]
+    assert notes[-1] == ("ann", "retry", "mended") and [verb for _, verb, _ in notes] == ["enqueue", "retry"]
 
 
 def test_all_that_a_filter_finds_are_brought_back_and_no_others(shop: Shop) -> None:
