@@ -115,7 +115,18 @@ def test_the_demo_gets_its_options(small_shop: Shop, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "dutiful.demo", fake)
     orders = tmp_path / "orders.csv"
     orders.write_text("id\n")
-    words = ["--fast", "--seed", "7", "--kills", "3", "--keep", "--orders", str(orders), "--json"]
+    words = [
+        "--fast",
+        "--seed",
+        "7",
+        "--kills",
+        "3",
+        "--keep",
+        "--orders",
+        str(orders),
+        "--json",
+        "--no-open",
+    ]
     assert small_shop.bare("demo", *words).code == 1
-    assert told == [DemoOptions(fast=True, seed=7, kills=3, json=True, keep=True, orders=orders)]
+    assert told == [DemoOptions(fast=True, seed=7, kills=3, json=True, keep=True, orders=orders, opens=False)]
     assert small_shop.bare("demo", "--orders", "nowhere.csv").code == 2

@@ -193,7 +193,8 @@ def test_a_doubt_in_a_task_group_is_a_doubt(shop: Shop) -> None:
     assert shop.job(handle.id).state == "in_doubt"
     found = {one.name: one.state for one in shop.effects("charge", "order:7")}
     assert found["pay"] == "intended"
-    assert found["mail"] in ("done", "refused")  # the group may have cancelled it before it was called
+    # The group may have cancelled it before it was called, or even before it was written down.
+    assert found.get("mail", "refused") in ("done", "refused")
 
 
 def test_an_at_most_once_body_that_would_wait_is_in_doubt(shop: Shop) -> None:

@@ -48,6 +48,14 @@ def noticed(check: Callable[..., None], *args: Any) -> None:
         check(*args)
 
 
+def noticed_in_time(check: Callable[..., None], url: str, *args: Any) -> None:
+    """The same where it takes two who meet: a crowd on a busy machine may come one after the other."""
+    with pytest.raises((*NOTICED, pytest.fail.Exception)):
+        for _ in range(10):
+            check(url, *args)
+            _empty(url)
+
+
 # ── the key ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -96,7 +104,7 @@ def test_a_conflict_without_a_wait_is_noticed(
     monkeypatch.setattr(turns, "take", waits_for_nobody)
     noticed(races.check_a_second_waits, postgres_ledger_url, "commit")
     _empty(postgres_ledger_url)
-    noticed(races.check_a_crowd, postgres_ledger_url, 8)
+    noticed_in_time(races.check_a_crowd, postgres_ledger_url, 8)
     render.cache_clear()
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from dutiful import App
 from dutiful.model.fingerprints import fingerprint, masked, own_fingerprint
+from dutiful.model.jobs import Lease
 from dutiful.worker.run import death_of
 
 
@@ -59,8 +60,9 @@ def test_a_task_may_name_its_causes_itself(caplog: pytest.LogCaptureFixture) -> 
     @app.task(fingerprint=lambda error: f"shard {error.args[0]}")
     def send() -> None: ...
 
-    assert death_of(send, ValueError(7)).fingerprint == f"{send.name}:shard 7"
+    lease = Lease("1", 1, 1, "t", 1, 1, 0, 1, 1, send.name, None, b"{}", 0, 0)
+    assert death_of(send, lease, ValueError(7)).fingerprint == f"{send.name}:shard 7"
     with caplog.at_level(logging.WARNING):
-        usual = death_of(send, ValueError()).fingerprint
+        usual = death_of(send, lease, ValueError()).fingerprint
     assert usual is not None and len(usual) == 16 and "fingerprint_failed" in caplog.text
     assert own_fingerprint("t", 3) is own_fingerprint("t", " ") is None
