@@ -37,6 +37,8 @@ STOP_GRACE_S = 30.0
 SELECTION_FOR_NEWEST = ("tests/unit", "tests/contract", "tests/house/test_imports.py")
 NEWEST = "not serial and not postgres"
 """What another Python changes shows without a server: the syntax, the standard library, its sqlite3."""
+NEWEST_NAMES = "not apsw"
+"""And not by apsw, which brings its own SQLite."""
 QUICK = "not (serial or postgres or redis or chromium)"
 SIDE_BY_SIDE = ("--dist", "loadfile", "--no-loadscope-reorder")
 """File by file, in the order that `tests/order.py` gives them: the long ones first."""
@@ -117,7 +119,7 @@ def _run_everything(environment: Environment, tally: Tally, title: str) -> None:
     newest = None
     if second is not None and prepared.wait(tally):
         selection = [folder for folder in SELECTION_FOR_NEWEST if (ROOT / folder).exists()]
-        arguments = [*selection, "-m", NEWEST, "-n", "2", *SIDE_BY_SIDE]
+        arguments = [*selection, "-m", NEWEST, "-k", NEWEST_NAMES, "-n", "2", *SIDE_BY_SIDE]
         newest = Beside(second, arguments, f"Python {second.base.name}")
     try:
         _pytest(environment, ["-m", "serial"], tally, f"{title}, serial", may_be_empty=True)

@@ -35,6 +35,9 @@ LACKING = re.compile(r"needs a (.+): not found here")
 settings.register_profile("dutiful", deadline=None, print_blob=True)
 settings.load_profile("dutiful")
 
+EVERY_PAIR = "DUTIFUL_EVERY_PAIR"
+"""Set, the async face is tried over apsw, too; else over sqlite3 and PostgreSQL, and apsw by the plain one."""
+
 SHARED = pytest.StashKey[SharedPostgres]()
 REPORT = pytest.StashKey[int]()  # the pipe to `./dev test`
 names = itertools.count(1)
@@ -176,6 +179,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         "redis_server": "redis",
         "chromium": "chromium",
     }
+    if not os.environ.get(EVERY_PAIR):
+        items[:] = [item for item in items if not ("arun" in item.name and "apsw" in item.name)]
     for item in items:
         for fixture in getattr(item, "fixturenames", ()):
             if fixture in by_fixture:
