@@ -36,7 +36,7 @@ settings.register_profile("dutiful", deadline=None, print_blob=True)
 settings.load_profile("dutiful")
 
 EVERY_PAIR = "DUTIFUL_EVERY_PAIR"
-"""Set, the async face is tried over apsw, too; else over sqlite3 and PostgreSQL, and apsw by the plain one."""
+"""Set, the async face is tried over apsw, too; else over sqlite3 and PostgreSQL, apsw by the plain one."""
 
 SHARED = pytest.StashKey[SharedPostgres]()
 REPORT = pytest.StashKey[int]()  # the pipe to `./dev test`
