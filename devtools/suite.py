@@ -37,8 +37,8 @@ STOP_GRACE_S = 30.0
 SELECTION_FOR_NEWEST = ("tests/unit", "tests/contract", "tests/house/test_imports.py")
 NEWEST = "not serial and not postgres"
 """What another Python changes shows without a server: the syntax, the standard library, its sqlite3."""
-NEWEST_NAMES = "not apsw"
-"""And not by apsw, which brings its own SQLite."""
+NEWEST_NAMES = "not apsw and not arun"
+"""And not by apsw, which brings its own SQLite, nor by both faces, which are one machine."""
 QUICK = "not (serial or postgres or redis or chromium)"
 SIDE_BY_SIDE = ("--dist", "loadfile", "--no-loadscope-reorder")
 """File by file, in the order that `tests/order.py` gives them: the long ones first."""
@@ -186,7 +186,7 @@ class Beside:
                 stdout=self._output,
                 stderr=subprocess.STDOUT,
                 pass_fds=(writer,),
-                env={**os.environ, REPORT: str(writer)},
+                env=_surroundings(environment, writer),
             )
         finally:
             os.close(writer)
@@ -231,6 +231,15 @@ def _run_pytest(
         tally.failures.append(f"{title}: no test ran")
 
 
+def _surroundings(environment: Environment, writer: int) -> dict[str, str]:
+    """Of pytest and all that it starts: what is compiled once is kept, in the environment's own folder.
+
+    The tests start thousands of processes, and a clone may belong to somebody else.
+    """
+    kept = {"PYTHONPYCACHEPREFIX": str(environment.path / "pycache"), REPORT: str(writer)}
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | kept
+
+
 def _pytest(
     environment: Environment, arguments: Sequence[str], tally: Tally, title: str, *, may_be_empty: bool
 ) -> None:
@@ -239,7 +248,7 @@ def _pytest(
     with open(reader) as report:
         try:
             command = [str(environment.python), "-m", "pytest", *arguments]
-            code = _call(command, pass_fds=(writer,), env={**os.environ, REPORT: str(writer)})
+            code = _call(command, pass_fds=(writer,), env=_surroundings(environment, writer))
         finally:
             os.close(writer)
         tally.add(report.read())
