@@ -3,6 +3,13 @@ const strokes = ['#2f7db8', '#c8452f', '#8a6d00'];
 const dashes = [[], [6, 3], [2, 3]];
 const drawn = new Map();
 
+// uPlot shows one point alone in years; here a chart spans an hour at the least.
+function span(chart, low, high) {
+  const times = chart.data[0];
+  const end = times.length === 1 ? times[0] : high;
+  return [Math.min(low, end - 3600), end];
+}
+
 function draw() {
   const rows = [...document.querySelectorAll('#points tr[data-at]')];
   const ink = getComputedStyle(document.documentElement).getPropertyValue('color') || '#888';
@@ -19,8 +26,7 @@ function draw() {
     drawn.set(place, new uPlot({
       width: place.clientWidth || 400,
       height: 190,
-      // One point alone would be shown in years.
-      scales: { x: { range: (chart, low, high) => [Math.min(low, high - 3600), high] } },
+      scales: { x: { range: span } },
       tzDate: at => uPlot.tzDate(new Date(at * 1e3), 'Etc/UTC'),
       series: [{ label: 'UTC' }, ...wanted.map(([, label], at) => ({
         label, stroke: strokes[at], width: 1.5, dash: dashes[at], spanGaps: false, points: { show: rows.length < 60 },
