@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from ..app import events
 from ..app.events import emit
 from ..engines.contract import Engine
-from ..model.errors import DutifulError
 from ..operations import books, groups, metrics, registry, watchers, workers
+from .part import Part
 
 if TYPE_CHECKING:
     from ..app.task import Task
@@ -38,7 +37,7 @@ ROLL_S = 60.0
 FORGET_S = 3600.0
 
 
-class Bookkeeping:
+class Bookkeeping(Part):
     """Keeps the records of all apps of a store, in turn with the other workers."""
 
     def __init__(
@@ -49,6 +48,7 @@ class Bookkeeping:
         release: str = "",
         tasks: Sequence[registry.Declared] = (),
     ) -> None:
+        super().__init__("books", "dutiful-books")
         self._engine = engine
         self._app = app
         self._release = release
@@ -57,8 +57,6 @@ class Bookkeeping:
         self._clock = clock
         self._idle = False
         self._count_s = FOLD_S
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="dutiful-books", daemon=True)
 
     @classmethod
     def of(cls, worker: Worker) -> Bookkeeping:
@@ -67,29 +65,21 @@ class Bookkeeping:
         tasks = [declared_of(task) for task in app.tasks.values()]
         return cls(worker.engine, app.name, release=app.release, tasks=tasks)
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
+    def _first(self) -> float:
+        return random.random()
 
-    def stop(self) -> None:
-        """End after the statement that is under way, or in five seconds."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join(5.0)
+    def _go(self) -> float:
+        self.turn()
+        return self._pause()
 
-    def _work(self) -> None:
-        pause = random.random()
-        while not self._stop.wait(pause):
-            pause = self._pause_s * random.uniform(0.9, 1.0)
-            try:
-                self.turn()
-            except DutifulError as error:
-                emit(logger, logging.WARNING, events.CHORE_FAILED, chore="books", error=str(error))
-            except Exception:
-                logger.exception("chore_failed chore='books'")
+    def _pause_after(self, error: Exception) -> float:
+        return self._pause()
+
+    def _pause(self) -> float:
+        return self._period_s * random.uniform(0.9, 1.0)
 
     @property
-    def _pause_s(self) -> float:
+    def _period_s(self) -> float:
         return IDLE_S if self._idle else FOLD_S
 
     def turn(self) -> None:
@@ -136,7 +126,7 @@ class Bookkeeping:
         engine, began = self._engine, self._clock()
         counted = engine.run(books.count())
         engine.run(books.keep(counted))
-        self._count_s = max(self._pause_s, COUNT_SHARE * (self._clock() - began))
+        self._count_s = max(self._period_s, COUNT_SHARE * (self._clock() - began))
         engine.run(watchers.beat("bookkeeper", round(self._count_s * 1e6)))
         for app, tasks in counted.items():
             if lacking := books.lacks(tasks):

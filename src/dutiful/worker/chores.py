@@ -27,6 +27,7 @@ from . import bulks, liveness, verifying
 from .bookkeeping import Bookkeeping
 from .coming import Coming
 from .options import SWEEP_S
+from .part import Part
 from .places import record_folder
 from .watching import Watching
 
@@ -61,7 +62,7 @@ class Chores:
         self._brake = Brake(lease_s=options.lease_s)
         self._cursor = retention.START
         self._stop = threading.Event()
-        self._beside: list[Watching | Bookkeeping | Coming] = [Watching.of(worker), Bookkeeping.of(worker)]
+        self._beside: list[Part] = [Watching.of(worker), Bookkeeping.of(worker)]
         self._beat_at: dict[str, float] = {}
         self._thread = threading.Thread(target=self._work, name="dutiful-chores", daemon=True)
         start = time.monotonic()

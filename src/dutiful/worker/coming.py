@@ -3,24 +3,18 @@
 All are looked at twice a second; a rate at which somebody waits, when its next start may be. A look that
 grants nothing is followed by ever longer pauses, so there are at most a few for each start, however many
 workers look: another one has granted it, or what was granted has not begun. Where nobody waits there is
-none of this. In a thread of its own: a chore that takes long
-would hold the starts up.
+none of this. In a thread of its own: a chore that takes long would hold the starts up.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Iterable
 
-from ..app import events
-from ..app.events import emit
+from ..app.admission import arrivals, busy
 from ..engines.contract import Engine
-from ..model.errors import DutifulError
 from ..operations import gates
-
-logger = logging.getLogger("dutiful.worker")
+from .part import Part
 
 COME_S = 0.5
 """So often jobs come to their gates, and all rates are looked at."""
@@ -30,58 +24,46 @@ SOON_MAX = 100
 """Of so many rates the next start is awaited; those of the others are found by the next look at all."""
 
 
-class Coming:
+class Coming(Part):
     """Does it in its time, from one thread."""
 
     def __init__(self, engine: Engine, queues: Iterable[str]) -> None:
+        super().__init__("let_come", "dutiful-gates")
         self._engine = engine
         self._queues = tuple(queues)
         self._soon: dict[int, float] = {}
         """When to look at a rate again."""
         self._vain: dict[int, int] = {}
         """How many looks at it in turn have granted nothing."""
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="dutiful-gates", daemon=True)
+        self._all_at = 0.0
+        """When all of them are looked at again."""
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
+    def _first(self) -> float:
+        return 0.0
 
-    def stop(self) -> None:
-        """End after the statement that is under way, or in five seconds."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join(5.0)
+    def _go(self) -> float:
+        now = time.monotonic()
+        if now >= self._all_at:
+            self._all_at = now + COME_S
+            self.look()
+        else:
+            self.grant_due(now)
+        return self._pause()
 
-    def _work(self) -> None:
-        all_at = 0.0
-        while not self._stop.wait(max(0.0, min(all_at, self.soonest() or all_at) - time.monotonic())):
-            now = time.monotonic()
-            try:
-                if now >= all_at:
-                    all_at = now + COME_S
-                    self.look()
-                else:
-                    self.grant_due(now)
-            except DutifulError as error:
-                self._forget()
-                emit(logger, logging.WARNING, events.CHORE_FAILED, chore="let_come", error=str(error))
-            except Exception:
-                self._forget()
-                logger.exception("chore_failed chore=%r", "let_come")
+    def _pause_after(self, error: Exception) -> float:
+        self._soon.clear()
+        self._vain.clear()
+        return self._pause()
+
+    def _pause(self) -> float:
+        return max(0.0, min(self._all_at, self.soonest() or self._all_at) - time.monotonic())
 
     def look(self) -> None:
         """Once at all: who is due comes, and each rate grants."""
-        while (come := self._engine.run(gates.come())) == gates.COME_MAX:
-            self._wake()
-        if come:
-            self._wake()
-        after = 0
-        while rates := self._engine.run(gates.busy_rates(after)):
-            self._grant(rates)
-            if len(rates) < gates.GATES_MAX:
-                break
-            after = rates[-1]
+        for come in arrivals(self._engine):
+            if come:
+                self._wake()
+        self._grant(busy(self._engine))
 
     def soonest(self) -> float | None:
         """When a rate is to be looked at again; None where nobody waits for the next start of one."""
@@ -108,10 +90,6 @@ class Coming:
         pause = max(SOONEST_S, granted.next_us / 1e6) * 2 ** max(0, vain - 1)
         if pause < COME_S:
             self._soon[rate], self._vain[rate] = time.monotonic() + pause, vain
-
-    def _forget(self) -> None:
-        self._soon.clear()
-        self._vain.clear()
 
     def _wake(self) -> None:
         for queue in self._queues:

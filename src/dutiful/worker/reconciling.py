@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from ..app.reconciling import Reconciler
 from ..model.errors import DutifulError
 from ..operations import reconcile
 from ..operations.reconcile import Stored
+from .part import Part
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -35,37 +35,28 @@ ADOPT_S = 120.0
 """A rule that nobody declares as it is stored any more is replaced by ours after that."""
 
 
-class Reconciling:
+class Reconciling(Part):
     """Keeps the reconciliations of one app going, from one thread."""
 
     def __init__(self, worker: Worker) -> None:
+        super().__init__("reconcile", "dutiful-reconciling")
         self._worker = worker
         self._app = worker.app
         self._declared_as = 0
         self._kept_at = 0.0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="dutiful-reconciling", daemon=True)
 
-    def start(self) -> None:
-        """Begin. The worker has an id by now."""
-        self._thread.start()
+    def _first(self) -> float:
+        return random.random()
 
-    def stop(self) -> None:
-        """End after the piece that is under way, or in five seconds."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join(5.0)
+    def _go(self) -> float:
+        self.turn()
+        return self._pause()
 
-    def _work(self) -> None:
-        pause = random.random()
-        while not self._stop.wait(pause):
-            pause = LOOK_S * random.uniform(0.8, 1.0)
-            try:
-                self.turn()
-            except DutifulError as error:
-                emit(logger, logging.WARNING, events.CHORE_FAILED, chore="reconcile", error=str(error))
-            except Exception:
-                logger.exception("chore_failed chore='reconcile'")
+    def _pause_after(self, error: Exception) -> float:
+        return self._pause()
+
+    def _pause(self) -> float:
+        return LOOK_S * random.uniform(0.8, 1.0)
 
     def turn(self) -> None:
         """Say what this code declares, and make the passes that are due."""

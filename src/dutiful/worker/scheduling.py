@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 from typing import TYPE_CHECKING
 
 from ..app import events
 from ..app.events import emit
-from ..model.errors import DutifulError, StoreError
+from ..model.errors import StoreError
 from ..operations import schedules, watchers
 from ..operations.schedules import Fired, Stored
 from ..operations.windows import KEEP_US
+from .part import Part
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -34,40 +34,26 @@ BEAT_S = 15.0
 RETRY_S = 1.0
 
 
-class Scheduling:
+class Scheduling(Part):
     """Keeps the schedules of one app going, from one thread."""
 
     def __init__(self, worker: Worker) -> None:
+        super().__init__("schedules", "dutiful-schedules")
         self._worker = worker
         self._app = worker.app.name
         self._declared = {one.name: one for one in worker.app.declared_schedules()}
         self._declared_as = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="dutiful-schedules", daemon=True)
         self._prune_at = time.monotonic() + PRUNE_S * random.random()
         self._beat_at = 0.0
 
-    def start(self) -> None:
-        """Begin. The worker has an id by now."""
-        self._thread.start()
+    def _first(self) -> float:
+        return 0.0
 
-    def stop(self) -> None:
-        """End after the pass that is under way."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join(5.0)
+    def _go(self) -> float:
+        return self.turn()
 
-    def _work(self) -> None:
-        pause = 0.0
-        while not self._stop.wait(pause):
-            try:
-                pause = self.turn()
-            except DutifulError as error:
-                emit(logger, logging.WARNING, events.CHORE_FAILED, chore="schedules", error=str(error))
-                pause = RETRY_S if isinstance(error, StoreError) else LOOK_S
-            except Exception:
-                logger.exception("chore_failed chore='schedules'")
-                pause = LOOK_S
+    def _pause_after(self, error: Exception) -> float:
+        return RETRY_S if isinstance(error, StoreError) else LOOK_S
 
     def turn(self) -> float:
         """One look, and what follows from it; returns for how many seconds there is nothing to do."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -18,10 +17,10 @@ from ..app import events
 from ..app.events import emit
 from ..engines.contract import Engine
 from ..model.alerts import Alerts, Message
-from ..model.errors import DutifulError
 from ..model.verdict import Verdict
 from ..operations import alerts, traces, workers
 from ..operations.alerts import Taken
+from .part import Part
 from .sending import NotSent, post, send
 
 if TYPE_CHECKING:
@@ -36,43 +35,34 @@ HEARTBEAT_S = 60.0
 TRACE_KEEP_US = 30 * 86_400_000_000
 
 
-class Watching:
+class Watching(Part):
     """Watches over one app, from one thread."""
 
     def __init__(self, engine: Engine, app: str, settings: Alerts | None, watch_s: float = WATCH_S) -> None:
+        super().__init__("watch", "dutiful-watching")
         self._engine = engine
         self._app = app
         self._alerts = settings if settings is not None else Alerts()
         self._watch_s = watch_s
         self._declare_at = 0.0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="dutiful-watching", daemon=True)
 
     @classmethod
     def of(cls, worker: Worker) -> Watching:
         """A worker's."""
         return cls(worker.engine, worker.app.name, worker.app.alerts)
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
+    def _first(self) -> float:
+        return self._watch_s * random.random() / 3
 
-    def stop(self) -> None:
-        """End after the message that is under way, or in five seconds."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join(5.0)
+    def _go(self) -> float:
+        self.turn()
+        return self._pause()
 
-    def _work(self) -> None:
-        pause = self._watch_s * random.random() / 3
-        while not self._stop.wait(pause):
-            pause = self._watch_s * random.uniform(0.9, 1.0)
-            try:
-                self.turn()
-            except DutifulError as error:
-                emit(logger, logging.WARNING, events.CHORE_FAILED, chore="watch", error=str(error))
-            except Exception:
-                logger.exception("chore_failed chore='watch'")
+    def _pause_after(self, error: Exception) -> float:
+        return self._pause()
+
+    def _pause(self) -> float:
+        return self._watch_s * random.uniform(0.9, 1.0)
 
     def turn(self) -> Verdict | None:
         """One round; the verdict, if it was this worker's turn to look."""
