@@ -13,8 +13,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.stateful.machine import Machine, Store
 
-SQLITE = "40x30"
-BOTH = "14x30"
+SQLITE = "60x30"
+BOTH = "24x30"
 
 
 def size(usual: str) -> settings:
