@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -78,6 +80,33 @@ def test_a_second_sigterm_stops_at_once(place: Place) -> None:
     worker.send_signal(signal.SIGTERM)
     until(lambda: worker.poll() is not None, "the worker ended", 20)
     assert place.job(id).state == "ready"
+
+
+IN_THE_LOCK = """
+import signal, sys, types
+import dutiful
+from dutiful.worker import processes
+from dutiful.worker.options import WorkerOptions
+
+app = dutiful.App("shop", "sqlite:///:memory:")
+
+def run(worker):
+    worker.threads = types.SimpleNamespace(busy=0)
+    with worker._draining._cond:
+        signal.raise_signal(signal.SIGTERM)
+    if not worker._draining.wait(60):
+        sys.exit("not told")
+    print("drains", flush=True)
+
+processes.Worker.run = run
+sys.exit(processes.one("__main__:app", WorkerOptions()))
+"""
+
+
+def test_a_signal_that_finds_the_main_thread_within_a_lock_is_obeyed() -> None:
+    """A handler that took that lock, as Event.set() does, would wait for itself for ever."""
+    done = subprocess.run([sys.executable, "-c", IN_THE_LOCK], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.split()) == (0, ["drains"]), done.stderr
 
 
 @both

@@ -71,10 +71,11 @@ def lost_answers(*tasks: str) -> Callable[[Simulation], None]:
 
 
 def lost_endings(world: Simulation) -> None:
-    """Now and then a commit is not made; so seldom that no lost claim, after which a worker sees what it
-    holds, mends it.
+    """The commit of an ending is not made now and then, and no other: after a lost claim a worker looks at
+    what it holds, which would mend it.
     """
-    world.faults.rates |= {"commit_lost_not_applied": 1 / 30}
+    world.faults.rates = {"commit_lost_not_applied": 1 / 4}
+    world.faults.lost_in = frozenset({"settle"})
     world.kinds, world.mix = {"good": 1}, {"work": 1}
 
 

@@ -78,6 +78,8 @@ class Faults:
         self.chance = random.Random(f"{seed}/faults")
         self.on = True
         self.counts: Counter[str] = Counter()
+        self.lost_in: frozenset[str] = frozenset()
+        """The operations whose commits may not be made; those of all, if none is named."""
         self._totals: dict[tuple[str, ...], float] = {}
         share = self.chance.choice((0.15, 0.4, 0.7, 1.0))
         wickedness = self.chance.choice((0.5, 1.0, 1.0, 2.0, 3.0))

@@ -28,7 +28,18 @@ class Over(BaseException):
 class Task:
     """One simulated thread."""
 
-    __slots__ = ("alive", "fiber", "name", "process", "steps", "ticket", "timed_out", "waiters", "waiting")
+    __slots__ = (
+        "alive",
+        "calls",
+        "fiber",
+        "name",
+        "process",
+        "steps",
+        "ticket",
+        "timed_out",
+        "waiters",
+        "waiting",
+    )
 
     def __init__(self, process: Process, name: str, target: Callable[[], None]) -> None:
         self.process = process
@@ -39,6 +50,8 @@ class Task:
         self.ticket = 0
         """Names one wait: a timer of an earlier one wakes nobody."""
         self.waiters: list[Task] = []
+        self.calls = ""
+        """The operation that it is in, if in one."""
         self.steps: list[Any] = []
         """The statements of its last transaction."""
         self.fiber = greenlet(target)

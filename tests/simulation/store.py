@@ -165,7 +165,8 @@ class SimulatedConnection:
     def _commit(self) -> None:
         store, faults = self.store, self.store.faults
         assert store.owner is self
-        if faults.hits("commit_lost_not_applied"):
+        where = store.world.task.calls
+        if (not faults.lost_in or where in faults.lost_in) and faults.hits("commit_lost_not_applied"):
             store.note("commit lost, not applied")
             self._rollback()
             raise CommitUnknown("the simulated connection broke at a commit")
@@ -203,11 +204,14 @@ class SimulatedEngine(SqliteEngine):
             self.store.note("late beat")
             self.store.delay(round(lease * faults.part(1, 4)))
         self.store.note("call", operation.name)
+        world.task.calls = operation.name
         try:
             answer = super().run(operation)
         except Exception as error:
             self.store.note("refused", operation.name, type(error).__name__)
             raise
+        finally:
+            world.task.calls = ""
         self.store.on_read(operation.name, world.task.steps, answer)
         if operation.name in REPEATED and faults.hits("report_twice"):
             delay = round(lease * faults.part(0, 2))

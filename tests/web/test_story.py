@@ -172,7 +172,8 @@ def test_o1_from_the_alert_to_the_verdict(
             assert page.input_value("dialog[open] select[name=limit]") == "1"
             person.click("dialog[open] button.main")
             until(page, lambda: dead() == JOBS - 1, "none was tried")
-            # It is done: then the rest.
+            # It is done: then the rest. The dialog leads to the operation, as a person sees first.
+            page.wait_for_url("**/bulk/**")
             person.open(alert["link"])
             person.click(".bar >> text=Retry…")
             page.wait_for_selector("dialog[open]")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -148,11 +147,11 @@ PROTOCOLS: dict[str, Callable[[Folder, Queue, Bank, float], bool]] = {
 
 def main(lane: str) -> None:
     """A worker: one order after the other, until SIGTERM or until the demonstration is gone."""
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
     folder = this_folder()
     settings = folder.settings()
     queue, bank = Queue(folder.queue(lane)), Bank(folder.bank, call_s=settings.bank_s)
-    while not stop.is_set() and settings.is_directed():
+    while not told and settings.is_directed():
         if not PROTOCOLS[lane](folder, queue, bank, settings.lease_s):
-            stop.wait(IDLE_S)
+            time.sleep(IDLE_S)

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from types import FrameType
+from collections import deque
+from queue import SimpleQueue
 
 from ..app import events
 from ..app.events import emit
@@ -25,6 +26,7 @@ logger = logging.getLogger("dutiful.worker")
 RESTART_S = 1.0
 WATCH_S = 0.5
 SAME_S = 0.5
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 EXIT_RELOAD = 77
 """A child under --watch ends with it when its code has changed."""
 
@@ -44,25 +46,29 @@ def one(app_path: str, options: WorkerOptions) -> int:
     worker = Worker(app, options, app_path=app_path)
     is_child = os.environ.get(_PROCESS_NO) is not None
     reload = threading.Event()
-    told_at = 0.0
+    # A handler runs wherever the main thread stands, perhaps within the lock of the very event that it
+    # would set, and would then wait for itself: it only notes the signal, and a thread obeys.
+    told: SimpleQueue[tuple[int, float]] = SimpleQueue()
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        nonlocal told_at
-        # A Ctrl-C comes to a child twice, from the terminal and passed on by its parent: that is one.
-        same = number == signal.SIGINT and is_child and time.monotonic() - told_at < SAME_S
-        if not worker._draining.is_set():
-            worker.drain()
-        elif not same:
-            worker.halt()
-        told_at = time.monotonic()
+    def obey() -> None:
+        told_at = 0.0
+        while True:
+            number, at = told.get()
+            # A Ctrl-C comes to a child twice, from the terminal and passed on by its parent: that is one.
+            same = number == signal.SIGINT and is_child and at - told_at < SAME_S
+            if number == signal.SIGHUP:
+                reload.set()
+                worker.drain()
+                continue
+            if not worker._draining.is_set():
+                worker.drain()
+            elif not same:
+                worker.halt()
+            told_at = at
 
-    def on_reload(number: int, frame: FrameType | None) -> None:
-        reload.set()
-        worker.drain()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    signal.signal(signal.SIGHUP, on_reload)
+    threading.Thread(target=obey, name="dutiful-signals", daemon=True).start()
+    for number in SIGNALS:
+        signal.signal(number, lambda number, frame: told.put((number, time.monotonic())))
     health = None if options.health is None else serve_health(worker, options.health)
     if options.watch:
         threading.Thread(target=_watch, args=(worker, reload), daemon=True).start()
@@ -110,16 +116,22 @@ class Parent:
         self._options = options
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._stopping = False
+        self._told: deque[int] = deque()
         self._started: dict[int, float] = {}
 
     def run(self) -> int:
         """Until all children have ended after a stop (or because they were empty)."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
+        # Noted only: a handler may run between the start of a child and the note of it.
+        for number in SIGNALS:
+            signal.signal(number, lambda number, frame: self._told.append(number))
         for no in range(self._options.processes):
             self._start(no)
         worst = 0
         while self._children:
+            while self._told:
+                number = self._told.popleft()
+                self._stopping = self._stopping or number != signal.SIGHUP
+                self._signal(number)
             for no, child in list(self._children.items()):
                 code = child.poll()
                 if code is None:
@@ -145,11 +157,6 @@ class Parent:
         self._children[no] = subprocess.Popen(
             [sys.executable, *sys.orig_argv[1:]], env=os.environ | {_PROCESS_NO: str(no)}
         )
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if number != signal.SIGHUP:
-            self._stopping = True
-        self._signal(number)
 
     def _signal(self, number: int) -> None:
         for child in self._children.values():
