@@ -129,9 +129,9 @@ class Parent:
         worst = 0
         while self._children:
             while self._told:
-                number = self._told.popleft()
-                self._stopping = self._stopping or number != signal.SIGHUP
-                self._signal(number)
+                told = self._told.popleft()
+                self._stopping = self._stopping or told != signal.SIGHUP
+                self._signal(told)
             for no, child in list(self._children.items()):
                 code = child.poll()
                 if code is None:
