@@ -87,9 +87,18 @@ def release(token: str) -> Steps[bool]:
 
 
 @query
-def listed(app: str | None, name: str | None = None, limit: int = LIST_MAX) -> Steps[list[LockLine]]:
-    """Who holds and who waits, by name, in order; who lapsed and was not passed by yet is there, too."""
-    rows = yield Call("list_locks", {"app": app, "name": name, "limit": limit}, alone=True)
+def listed(
+    app: str | None,
+    name: str | None = None,
+    limit: int = LIST_MAX,
+    after: tuple[str | None, int] = (None, 0),
+) -> Steps[list[LockLine]]:
+    """Who holds and who waits, by name, in order; who lapsed and was not passed by yet is there, too.
+
+    ``after`` is the name and the ticket of the last line of the page before, of one app.
+    """
+    params = {"app": app, "name": name, "limit": limit, "behind": after[0], "ticket": after[1]}
+    rows = yield Call("list_locks", params, alone=True)
     return [LockLine(*row) for row in rows]
 
 

@@ -41,11 +41,13 @@ DELETE FROM dutiful.lock_ask WHERE token = :token RETURNING grant_no
 DELETE FROM dutiful.lock_ask WHERE app = :app AND name = :name AND grant_no = :grant_no RETURNING who
 
 -- name: list_locks
--- All that are held or waited for, for people; the last ones are told apart by "until".
+-- All that are held or waited for, for people, behind a name and a ticket; the last ones are told apart by
+-- "until".
 SELECT a.app, a.name, l.slots, l.grant_no, a.ticket, a.grant_no, a.slot, a.who, a.asked_at, a.granted_at,
        a.until, :now
   FROM dutiful.lock_ask AS a JOIN dutiful.lock AS l ON l.app = a.app AND l.name = a.name
  WHERE (CAST(:app AS text) IS NULL OR a.app = :app) AND (CAST(:name AS text) IS NULL OR a.name = :name)
+   AND (CAST(:behind AS text) IS NULL OR (a.name, a.ticket) > (:behind, :ticket))
  ORDER BY a.app, a.name, a.ticket
  LIMIT :limit
 

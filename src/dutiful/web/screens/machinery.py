@@ -17,6 +17,8 @@ from ..asking import Ask
 LISTED_MAX = 500
 STRIP, STRIP_IN_LIST = 48, 12
 SCHEDULES = 30
+WORKERS = HOLDS = GATES = 50
+"""Rows of a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +120,30 @@ class WorkerRow:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """The workforce; ``unserved`` is what stands due and nobody can run."""
+    """A page of the workforce; ``unserved`` is what stands due and nobody can run."""
 
     rows: list[WorkerRow]
     releases: list[str]
     unserved: list[Due]
     now_us: int
+    alive: int
+    silent: int
+    next: str | None = None
+    first: str = ""
+    deep: bool = False
 
 
 def workers(ask: Ask) -> Workers:
-    """Every worker not yet gone."""
+    """Every worker not yet gone: the silent ones first, then by number."""
     found, due, now = ask.run(health.workforce(ask.site.name))
+    silent = ask.text("silent") is not None
+    place = (not silent, ask.number("after", -1, -1, 2**62))
+    listed = sorted(found, key=lambda one: (not one.silent, one.id))
+    behind = [one for one in listed if (not one.silent, one.id) > place or place == (True, -1)]
+    shown = behind[:WORKERS]
+    more = None
+    if len(behind) > WORKERS:
+        more = ask.here(after=shown[-1].id, silent=shown[-1].silent or None)
     rows = [
         WorkerRow(
             id=one.id,
@@ -143,10 +158,22 @@ def workers(ask: Ask) -> Workers:
             alone=one.alone,
             silent=one.silent,
         )
-        for one in found[:LISTED_MAX]
+        for one in shown
     ]
-    releases = sorted({one.release for one in rows if one.release and not one.silent})
-    return Workers(rows, releases, [one for one in due if not _served(one, found)][:LISTED_MAX], now)
+    releases = sorted({one.release for one in found if one.release and not one.silent})
+    unserved = [one for one in due if not _served(one, found)][:LISTED_MAX]
+    quiet = sum(one.silent for one in found)
+    return Workers(
+        rows,
+        releases,
+        unserved,
+        now,
+        alive=len(found) - quiet,
+        silent=quiet,
+        next=more,
+        first=ask.link(ask.path),
+        deep=place != (True, -1),
+    )
 
 
 def _served(due: Due, workforce: list[WorkerFact]) -> bool:
@@ -281,11 +308,18 @@ class Limits:
     holds: list[HoldRow]
     gates: list[GateView]
     now_us: int
+    more_holds: str | None = None
+    more_gates: str | None = None
+    first: str = ""
+    deep: bool = False
 
 
 def limits(ask: Ask) -> Limits:
-    """Who holds what, and who waits."""
-    lines = ask.run(locks.listed(ask.site.name, limit=LISTED_MAX))
+    """Who holds what, and who waits; a page of either."""
+    name, ticket = ask.text("lock"), ask.number("ticket", 0, 0, 2**62)
+    gate = ask.number("gate", 0, 0, 2**62)
+    found = ask.run(locks.listed(ask.site.name, limit=HOLDS + 1, after=(name, ticket)))
+    lines = found[:HOLDS]
     holds = [
         HoldRow(
             one.name,
@@ -298,4 +332,18 @@ def limits(ask: Ask) -> Limits:
         )
         for one in lines
     ]
-    return Limits(holds, ask.run(gate_views.listed(ask.site.name)), ask.run(health.now()))
+    gates = ask.run(gate_views.listed(ask.site.name, gate, GATES + 1))
+    more_holds = more_gates = None
+    if len(found) > HOLDS:
+        more_holds = ask.here(lock=lines[-1].name, ticket=lines[-1].ticket)
+    if len(gates) > GATES:
+        more_gates = ask.here(gate=gates[GATES - 1].id)
+    return Limits(
+        holds,
+        gates[:GATES],
+        ask.run(health.now()),
+        more_holds,
+        more_gates,
+        ask.link(ask.path),
+        deep=name is not None or gate > 0,
+    )
