@@ -98,6 +98,15 @@ def test_H1_every_watcher_is_needed_by_some_number() -> None:
             " so unseen is unknown; the rest is well.",
         ),
         (
+            read(silent=["bookkeeper", "reaper"], age_s=None),
+            "Cannot say: bookkeeper and reaper have never looked, so lost is unknown; the rest is well.",
+        ),
+        (
+            read(["late"], silent=WATCHERS, age_s=None),
+            "Needs a person: 1 thing. Besides, nobody watches (no worker of this app has looked lately),"
+            " so lost, doubled, late and unseen are unknown.",
+        ),
+        (
             read(["late"], ["bookkeeper"]),
             "Needs a person: 1 thing. Besides, bookkeeper silent for 4m 10s, so lost is unknown.",
         ),

@@ -202,7 +202,11 @@ def _complete(watches: Sequence[Watch]) -> tuple[Watch, ...]:
 def _number(name: Name, numbers: Numbers, watches: Sequence[Watch]) -> Number:
     amount = sum(thing.amount for thing in numbers.things if thing.number == name)
     reasons = [numbers.unread[name]] if name in numbers.unread else []
-    reasons += [one.sentence for one in watches if one.name in WATCHED_BY[name] and one.silent]
+    silent = [one for one in watches if one.name in WATCHED_BY[name] and one.silent]
+    never = [one.name for one in silent if one.age_us is None]
+    if never:
+        reasons.append(f"{_listed(never, 'and')} {'has' if len(never) == 1 else 'have'} never looked")
+    reasons += [one.sentence for one in silent if one.age_us is not None]
     return Number(name, amount, " and ".join(reasons))
 
 
@@ -221,14 +225,14 @@ def _headline(
     since_us: int | None,
 ) -> str:
     unknown = [one for one in four if one.unknown]
+    if all(one.silent for one in watches if one.name in WATCHERS and one.needed) and not numbers.unread:
+        why = "nobody watches (no worker of this app has looked lately)"
+        unknown = [Number(one.name, one.amount, why) for one in unknown]
     if state == "person":
         many = "1 thing" if len(things) == 1 else f"{len(things):,} things"
         besides = f" Besides, {_cannot(unknown)}." if unknown else ""
         return f"Needs a person: {many}.{besides}"
     if state == "unknown":
-        if all(one.silent for one in watches if one.name in WATCHERS and one.needed) and not numbers.unread:
-            why = "nobody watches (no worker of this app has looked lately)"
-            unknown = [Number(one.name, one.amount, why) for one in unknown]
         rest = "" if len(unknown) == len(four) else "; the rest is well"
         return f"Cannot say: {_cannot(unknown)}{rest}."
     lasting = "" if since_us is None else f", for {span(numbers.now_us - since_us)}"
