@@ -65,6 +65,8 @@ from dutiful.operations import (
 )
 from dutiful.operations import inspect as looks
 from dutiful.operations.plan import Operation
+from tests.crash.drill_examples import EXAMPLES as DRILLS
+from tests.crash.drill_examples import prepare as prepare_drills
 from tests.crash.reconcile_examples import EXAMPLES as RECONCILE
 from tests.crash.reconcile_examples import prepare
 
@@ -164,6 +166,7 @@ class World:
         self._schedules()
         self._bulks()
         self.passes = prepare(self)
+        prepare_drills(self)
         self._idle_gate(ids[0])
 
     def _schedules(self) -> None:
@@ -538,6 +541,7 @@ EXAMPLES: dict[str, Example] = {
     "works.look_at_work": lambda w: works.look_at_work(APP, w.leases[0]),
     "workers.turn": lambda w: workers.turn("sweep", 1),
     **RECONCILE,
+    **DRILLS,
 }
 
 

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -68,6 +69,7 @@ def test_the_result_is_the_exit_code(folder: Path) -> None:
         document
     )
 
+    assert document["stored"]["id"] is None and "never-made.db" in document["stored"]["why"]
     no_table = call("drilled_shop:mark", "--args", "[7]", "--fixture", "none", "--scenario", "X1")
     assert no_table.exit_code == 3, no_table.output
     assert "no such table: orders" in no_table.output
@@ -83,6 +85,8 @@ def test_the_result_is_the_exit_code(folder: Path) -> None:
         (("drilled_shop:mark", "--args", "7", "--fixture", "none"), "neither an object nor a list", 2),
         (("drilled_shop:mark", "--args", "{", "--fixture", "none"), "is no JSON", 2),
         (("drilled_shop:mark", *ARGS, "--scenario", "X12"), "X12", 2),
+        (("drilled_shop:mark",), "Give --fixture FILE.sql", 2),
+        ((), "Give MODULE:TASK", 2),
     ],
 )
 def test_bad_input_is_told_with_what_to_type(
@@ -91,3 +95,35 @@ def test_bad_input_is_told_with_what_to_type(
     answer = call(*words)
     assert said in answer.output, answer.output
     assert answer.exit_code == code
+
+
+def listed() -> list[dict[str, Any]]:
+    answer = call("--list", "--app", "drilled_shop:app", "--json")
+    assert answer.exit_code == 0, answer.output
+    return json.loads(answer.output)["drills"]  # type: ignore[no-any-return]
+
+
+def test_what_came_of_it_is_kept_and_listed_with_its_code(folder: Path) -> None:
+    migrated = CliRunner().invoke(program, ["migrate", "--app", "drilled_shop:app"])
+    assert migrated.exit_code == 0, migrated.output
+    assert call("--list", "--app", "drilled_shop:app").stderr.startswith("No drill is kept.")
+    assert call("drilled_shop:mark", *ARGS, "--no-store").exit_code == 0
+    assert listed() == []
+    assert call("drilled_shop:mark", *ARGS, "--as", "ann").exit_code == 0
+    assert call("drilled_shop:count", *ARGS, "--scenario", "X1").exit_code == 1
+    bad, clean = listed()
+    assert (clean["task"], clean["result"], clean["by"]) == ("drilled_shop.mark", "clean", "ann")
+    assert clean["done"] <= clean["wanted"] == 8 and clean["changed"] is False
+    assert clean["mode"]["limit"] == 8 and clean["mode"]["calls"] == 0
+    assert (bad["result"], bad["findings"][0]["rule"]) == ("findings", "DU001")
+    assert bad["mode"]["scenario"] == "X1" and bad["scenarios"]["X1"]["failed"] > 0
+
+    file = folder / "drilled_shop.py"
+    file.write_text(file.read_text().replace("SET sent = 1", "SET sent = 2"))
+    sys.modules.pop("drilled_shop", None)
+    table = call("--list", "drilled_shop:mark", "--app", "drilled_shop:app").output
+    assert "changed since" in table and "drilled_shop.count" not in table
+    assert [one["changed"] for one in listed()] == [False, True]
+    store = call("--list", "--store", "sqlite:///never-made.db", "--app-name", "shop", "--plain").output
+    assert store.count("not known") == 2
+    assert "just now" in table or "s ago" in table

@@ -329,7 +329,7 @@ with dutiful.once(conn, "charge:8812") as turn:
         turn.result = charge()
 """,
     "DE800": """
-Something about a person's verb, which the rules for people refuse: see the codes DE801 to DE810.
+Something about a person's verb, which the rules for people refuse: see the codes DE801 to DE811.
 """,
     "DE801": """
 Ops(app, Operator("ann", perms="viewer")).retry(job_id)        # DE801: a viewer only looks
@@ -369,6 +369,10 @@ $ dutiful enqueue charge order_id=8813     # then this is a new job, and the old
     "DE810": """
 $ dutiful dead retry ID                    # DE810: it may have charged the card already
 $ dutiful dead retry ID --choice retry     # somebody looked, and says that this is right
+""",
+    "DE811": """
+$ dutiful check --waive shop.report late --owner ann                # DE811: until when, and why?
+$ dutiful check --waive shop.report late --owner ann --until 90d --because "it may run at any time"
 """,
     "DE900": """
 Something about the web page by itself: see the codes DE901 and DE902, and what the message says.

@@ -69,7 +69,7 @@ def reach(session: Session, *, makes: bool = False, named: bool = True) -> Itera
             raise click.UsageError(f"The app is called {app.name!r}; --app-name is for --store alone.")
     try:
         if not makes:
-            _demand_file(engine)
+            demand_file(engine)
         name = app.name if app is not None else (_name(engine, session.app_name) if named else "")
         yield Reach(engine, name, app)
     finally:
@@ -102,7 +102,8 @@ def _name(engine: Engine, given: str | None) -> str:
     return names[0] if names else ""
 
 
-def _demand_file(engine: Engine) -> None:
+def demand_file(engine: Engine) -> None:
+    """Raises StoreUnreachable where the engine's file is not there: looking makes none."""
     path = getattr(engine, "path", None)
     if engine.name == "sqlite" and path not in (None, ":memory:") and not os.path.exists(path):
         raise StoreUnreachable(

@@ -135,6 +135,7 @@ class Drilling:
         began = time.monotonic()
         own(self.task.function.__code__.co_filename)
         report = Report(task=self.task.name, app=self.app.name, process=self.process)
+        report.engine = "postgres" if self.app.url.startswith("postgres") else "sqlite"
         if self.app.databases:
             report.why = "The app has other databases (databases=); a drill knows only the queue's own."
             return report
@@ -150,7 +151,9 @@ class Drilling:
             with quiet(), guarded(self.seen):
                 self._undisturbed(report)
                 report.accepted = sorted(".".join(pair) for pair in self.accepted)
-                for scenario in chosen(all_of(self), only, limit, self.seed):
+                scenarios = list(chosen(all_of(self), only, limit, self.seed))
+                report.wanted = len(scenarios)
+                for scenario in scenarios:
                     if first and report.findings:
                         break
                     self._try(scenario, report)

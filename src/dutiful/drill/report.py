@@ -37,12 +37,16 @@ class Report:
     transactions: int = 0
     calls: int = 0
     runs: int = 0
+    wanted: int = 0
+    """How many scenarios were chosen; those that could not take place are not counted as done."""
     seconds: float = 0.0
     masked: list[str] = field(default_factory=list)
     accepted: list[str] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     process: bool = False
+    engine: str = ""
+    """On which kind of database it was drilled."""
 
     @property
     def result(self) -> Result:

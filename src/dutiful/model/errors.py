@@ -82,7 +82,8 @@
     │   ├── BulkNotFound
     │   ├── BulkRefused             a bulk operation is not in a state for that
     │   ├── AckRefused              an acknowledgement
-    │   └── EditRefused             a dead job's new arguments
+    │   ├── EditRefused             a dead job's new arguments
+    │   └── WaiverRefused           a line of the checklist
     └── PageError                   the web page was not opened                 DE9xx
         ├── PageWouldBeOpen         to others than whoever sits at this machine
         └── PageNotInstalled        its packages are missing
@@ -119,6 +120,7 @@ from .ops_errors import (
     OpsError,
     ReadOnly,
     ReasonNeeded,
+    WaiverRefused,
 )
 from .page_errors import PageError, PageNotInstalled, PageWouldBeOpen
 from .run_errors import (
@@ -249,6 +251,7 @@ __all__ = [
     "TransactionOver",
     "Unsure",
     "UsedAfterFork",
+    "WaiverRefused",
     "WorkNotFinished",
     "WorkRolledBack",
     "WrongArgument",

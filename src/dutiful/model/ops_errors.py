@@ -82,6 +82,12 @@ class EditRefused(OpsError):
     code = "DE809"
 
 
+class WaiverRefused(OpsError):
+    """A line of the checklist was not waived, or not opened again."""
+
+    code = "DE811"
+
+
 class ChoiceNeeded(OpsError):
     """Nobody can know whether running the job again is harmless, so that somebody has to choose."""
 

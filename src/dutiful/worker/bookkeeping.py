@@ -152,6 +152,7 @@ def declared_of(task: Task[..., Any]) -> registry.Declared:
         "database": policy.database,
         "lookup": task.lookup is not None,
         "gates": task.gates is not None,
+        **{kind: getattr(task.gates, kind, None) is not None for kind in ("order", "lock", "rate", "fair")},
         "group": policy.group,
         "batch": policy.batch,
         "aliases": policy.aliases,
