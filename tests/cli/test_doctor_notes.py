@@ -10,7 +10,7 @@ import pytest
 
 from dutiful.operations.health import Due
 from dutiful.operations.why_facts import WorkerFact
-from dutiful.supervise import postgres_health, sqlite_health, worker_health
+from dutiful.supervise import pooler_health, postgres_health, sqlite_health, worker_health
 from dutiful.supervise.doctor import Examination
 from dutiful.supervise.notes import Note, bad, note, unknown, well
 from tests.cli.conftest import Shop
@@ -21,6 +21,7 @@ GOOD = {
     "full_page_writes": "on", "synchronous_commit": "on", "synchronous_standby_names": "", "autovacuum": "on",
     "track_counts": "on", "dead_rows": "10", "live_rows": "20", "sees_all": "true", "connections": "9",
     "max_connections": "100", "superuser_reserved_connections": "3", "slots_holding": "0", "prepared": "0",
+    "standbys": "0", "xid_age": "1000", "mxid_age": "1000",
 }  # fmt: skip
 
 
@@ -42,6 +43,10 @@ def kinds(notes: Iterable[Note]) -> set[str]:
         ({"autovacuum": "off"}, {"bad"}),
         ({"track_counts": "off"}, {"bad"}),
         ({"vacuum_off": "job"}, {"bad"}),
+        ({"dead_rows": "100000"}, set()),
+        ({"dead_rows": "100001"}, {"bad"}),
+        ({"xid_age": "500000000"}, {"note"}),
+        ({"mxid_age": "1500000000"}, {"bad"}),
         ({"snapshot_s": "599"}, set()),
         ({"snapshot_s": "600"}, {"note"}),
         ({"snapshot_s": "22000"}, {"bad"}),
@@ -57,18 +62,34 @@ def test_a_server_is_judged_by_its_readings(readings: dict[str, str], kind: set[
     told = GOOD | readings
     judges = [
         postgres_health.server, postgres_health.durability, postgres_health.vacuum, postgres_health.snapshots,
-        postgres_health.room,
+        postgres_health.ids, postgres_health.room,
     ]  # fmt: skip
     assert kinds(found for judge in judges for found in judge(told)) == kind
 
 
 @pytest.mark.parametrize(
-    ("direct", "declared", "kind"),
-    [(True, False, "well"), (False, True, "well"), (True, True, "note"), (False, False, "bad")],
+    ("mode", "declared", "kind"),
+    [
+        ("none", False, "well"), ("none", True, "note"), ("session", False, "note"),
+        ("session", True, "note"), ("transaction", True, "well"), ("transaction", False, "bad"),
+        ("statement", True, "bad"),
+    ],
+)  # fmt: skip
+def test_a_pooler_is_judged_by_what_the_url_says(mode: pooler_health.Mode, declared: bool, kind: str) -> None:
+    assert pooler_health.pooler(mode, declared=declared).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("readings", "names", "kind"),
+    [
+        ({"standbys": "1"}, [], "well"),
+        ({}, ["charge"], "well"),
+        ({"standbys": "1"}, ["charge"], "bad"),
+        ({"standbys": "1", "synchronous_standby_names": "b"}, ["charge"], "well"),
+    ],
 )
-def test_a_pooler_is_guessed(direct: bool, declared: bool, kind: str) -> None:
-    [found] = postgres_health.pooler(direct, declared=declared)
-    assert found.kind == kind
+def test_starts_that_a_failover_may_forget(readings: dict[str, str], names: list[str], kind: str) -> None:
+    assert [one.kind for one in postgres_health.at_most_once(GOOD | readings, names)] == [kind]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +103,7 @@ def test_a_pooler_is_guessed(direct: bool, declared: bool, kind: str) -> None:
     ],
 )
 def test_clocks_are_compared_as_far_as_the_way_allows(skew: int, give: int, kind: str, says: str) -> None:
-    [found] = postgres_health.clock(skew, give)
+    found = pooler_health.clock(skew, give)
     assert found.kind == kind and says in found.text
 
 

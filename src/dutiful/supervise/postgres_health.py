@@ -1,31 +1,29 @@
-"""What the doctor says of a PostgreSQL server: durability, vacuum, snapshots, poolers, clocks, room."""
+"""What the doctor says of a PostgreSQL server: durability, vacuum, snapshots, room."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
-from ..engines.contract import Engine
 from ..model.spans import span
-from .notes import Note, bad, note, unknown, well
+from .notes import NO_SUCH, Note, bad, named, note, well
 
 OLDEST = 130_000
 SNAPSHOT_S = 600
 SNAPSHOT_BAD_S = 6 * 3600
 XIDS_BAD = 100_000_000
-SKEW_US = 2_000_000
+XID_AGE, XID_AGE_BAD = 500_000_000, 1_500_000_000
+DEAD_ROWS_BAD = 100_000
 ROOM = 0.8
 
 
-def settings(engine: Engine, readings: Mapping[str, str]) -> Iterator[Note]:
+def settings(readings: Mapping[str, str]) -> Iterator[Note]:
     """Everything about the server that our promises lean on."""
     yield from server(readings)
     yield from durability(readings)
     yield from vacuum(readings)
     yield from snapshots(readings)
+    yield from ids(readings)
     yield from room(readings)
-    yield from _connection(engine)
 
 
 def server(readings: Mapping[str, str]) -> Iterator[Note]:
@@ -43,23 +41,27 @@ def server(readings: Mapping[str, str]) -> Iterator[Note]:
 def durability(readings: Mapping[str, str]) -> Iterator[Note]:
     """What a crash of the server may cost."""
     for name in ("fsync", "full_page_writes"):
-        if readings.get(name) == "off":
+        if readings[name] == "off":
             yield bad(
                 name,
                 "off: a crash of the server's machine may corrupt everything.",
                 "Switch it on in postgresql.conf; off is for throw-away databases.",
             )
+        else:
+            yield well(name, f"{readings[name]}.")
     commit = readings["synchronous_commit"]
     standbys = readings.get("synchronous_standby_names", "")
     if commit == "off":
         yield bad(
             "synchronous_commit",
             "off: a crash of the server loses the last commits, done jobs included.",
-            "Set it to on for the role or database that dutiful uses.",
+            "ALTER ROLE … SET synchronous_commit = on, for the role that dutiful uses.",
         )
     elif commit == "local" and standbys:
         yield note(
-            "synchronous_commit", "local: commits do not wait for the standbys; a failover may lose some."
+            "synchronous_commit",
+            "local: commits do not wait for the standbys; a failover may lose some.",
+            "ALTER ROLE … SET synchronous_commit = on, for the role that dutiful uses.",
         )
     else:
         waits = f", and on {standbys}" if standbys else ""
@@ -76,14 +78,19 @@ def vacuum(readings: Mapping[str, str]) -> Iterator[Note]:
         yield bad(
             "autovacuum",
             f"It is off for tables of dutiful's: {readings['vacuum_off']}.",
-            "ALTER TABLE … RESET (autovacuum_enabled)",
+            "ALTER TABLE dutiful.… RESET (autovacuum_enabled), for each.",
         )
     else:
-        yield well(
-            "autovacuum",
-            f"on; the live table has {int(readings.get('dead_rows', 0)):,} dead rows "
-            f"and {int(readings.get('live_rows', 0)):,} live ones.",
-        )
+        dead, live = int(readings.get("dead_rows", 0)), int(readings.get("live_rows", 0))
+        text = f"on; the live table has {dead:,} dead rows and {live:,} live ones."
+        if dead > max(DEAD_ROWS_BAD, 10 * live):
+            yield bad(
+                "autovacuum",
+                f"{text} It does not keep up.",
+                "Who holds it up? See snapshots. Else VACUUM dutiful.job, and give it more workers.",
+            )
+        else:
+            yield well("autovacuum", text)
 
 
 def snapshots(readings: Mapping[str, str]) -> Iterator[Note]:
@@ -95,10 +102,14 @@ def snapshots(readings: Mapping[str, str]) -> Iterator[Note]:
             "snapshots",
             f"{who} has held a transaction open for {span(age_s * 1_000_000)} "
             f"({xids:,} transactions): vacuum can clear away nothing that is younger.",
-            "End that transaction; claims stay quick meanwhile, but the tables grow.",
+            f"Let it end, or: SELECT pg_terminate_backend({_pid(who)});",
         )
     elif age_s >= SNAPSHOT_S:
-        yield note("snapshots", f"{who} has held a transaction open for {span(age_s * 1_000_000)}.")
+        yield note(
+            "snapshots",
+            f"{who} has held a transaction open for {span(age_s * 1_000_000)}.",
+            f"Let it end, or: SELECT pg_terminate_backend({_pid(who)});",
+        )
     elif readings.get("sees_all") != "true":
         yield note(
             "snapshots",
@@ -114,7 +125,53 @@ def snapshots(readings: Mapping[str, str]) -> Iterator[Note]:
             "pg_replication_slots names them: drop the ones that nobody will use.",
         )
     if prepared := int(readings.get("prepared", 0)):
-        yield note("snapshots", f"{prepared} prepared transactions are open (pg_prepared_xacts).")
+        yield note(
+            "snapshots",
+            f"{prepared} prepared transactions are open (pg_prepared_xacts).",
+            "COMMIT PREPARED or ROLLBACK PREPARED those that nobody will end.",
+        )
+
+
+def _pid(who: str) -> str:
+    return who.removeprefix("pid ").partition(",")[0] if who.startswith("pid ") else "…"
+
+
+def at_most_once(readings: Mapping[str, str], names: Sequence[str]) -> Iterator[Note]:
+    """Whether a failover may forget a start of these tasks, so that they begin a second time."""
+    if not names:
+        yield well("at_most_once", NO_SUCH)
+        return
+    followers = int(readings["standbys"])
+    shown = named(names)
+    if readings.get("synchronous_standby_names"):
+        yield well(
+            "at_most_once",
+            f"{shown}: each start waits for {readings['synchronous_standby_names']}, whatever the setting.",
+        )
+    elif followers:
+        yield bad(
+            "at_most_once",
+            f"{shown}; and {followers} standby{'s follow' if followers > 1 else ' follows'} asynchronously: "
+            "after a failover a start may be unknown there.",
+            "Name it in synchronous_standby_names on the primary, as 'ANY 1 (*)'.",
+        )
+    else:
+        yield well("at_most_once", f"{shown}; no standby follows, to which a failover could lead.")
+
+
+def ids(readings: Mapping[str, str]) -> Iterator[Note]:
+    """How far the server is from running out of transaction ids."""
+    age = max(int(readings["xid_age"]), int(readings["mxid_age"]))
+    if age >= XID_AGE_BAD:
+        yield bad(
+            "transaction ids",
+            f"The oldest is {age:,} back; at 2,000,000,000 the server stops.",
+            "See snapshots for who holds vacuum up, end that, and VACUUM the database.",
+        )
+    elif age >= XID_AGE:
+        yield note("transaction ids", f"The oldest is {age:,} back: vacuum is behind.")
+    else:
+        yield well("transaction ids", f"The oldest is {age:,} back.")
 
 
 def room(readings: Mapping[str, str]) -> Iterator[Note]:
@@ -126,50 +183,3 @@ def room(readings: Mapping[str, str]) -> Iterator[Note]:
         yield bad("connections", text, "A worker process takes up to 18; raise max_connections or pool them.")
     else:
         yield well("connections", text)
-
-
-def _connection(engine: Any) -> Iterator[Note]:
-    """What only a connection of one's own can tell: a pooler between, and whose clock is off."""
-    with engine.connect() as connection:
-        before = time.time_ns() // 1000
-        [(pid, now_us)] = connection.execute(
-            "SELECT pg_catalog.pg_backend_pid(), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-        ).fetchall()
-        after = time.time_ns() // 1000
-        told = connection.info.backend_pid
-    yield from pooler(told == pid, declared=engine.pooler)
-    yield from clock(now_us - (before + after) // 2, (after - before) // 2)
-
-
-def pooler(direct: bool, *, declared: bool) -> Iterator[Note]:
-    """A pooler hands out cancel keys of its own, so the server's process number is not the one told."""
-    if direct and declared:
-        yield note(
-            "pooler",
-            "The URL says pooler=transaction, but none seems to stand between.",
-            "Without it, workers hear of new jobs at once (LISTEN) and statements are prepared.",
-        )
-    elif direct:
-        yield well("pooler", "None between; statements are prepared, and workers listen.")
-    elif declared:
-        yield well("pooler", "One stands between, as the URL says; workers poll.")
-    else:
-        yield bad(
-            "pooler",
-            "Something like PgBouncer seems to stand between.",
-            "If it pools by transaction, add pooler=transaction to the URL's options.",
-        )
-
-
-def clock(skew_us: int, give_us: int) -> Iterator[Note]:
-    """Leases go by the server's clock, so a skew harms nothing but the times that people compare."""
-    if give_us > SKEW_US:
-        yield unknown("clock", f"The answer took {span(2 * give_us)}, too long to compare clocks.")
-    elif abs(skew_us) - give_us > SKEW_US:
-        yield note(
-            "clock",
-            f"This host's clock is {span(skew_us)} {'behind' if skew_us > 0 else 'ahead of'} the server's.",
-            "Leases go by the server's; job ids made here sort wrongly. Mend NTP.",
-        )
-    else:
-        yield well("clock", f"This host's and the server's agree within {span(abs(skew_us) + give_us)}.")

@@ -36,7 +36,7 @@ def workers(
             subject, f"None is alive, and {_count(waiting, 'job is', 'jobs are')} due.", "dutiful worker"
         )
     else:
-        yield note(subject, "None is alive; nothing is due.")
+        yield note(subject, "None is alive; nothing is due.", "dutiful worker")
     for worker in silent:
         yield bad(
             subject,
@@ -67,6 +67,7 @@ def leases(subject: str, worker: WorkerFact) -> Iterator[Note]:
             subject,
             f"{_upper(str(worker))} has a lease of {span(worker.lease_us)}: a pause of that length "
             "(a frozen host, a slow network) has its jobs run again.",
+            "dutiful worker --lease 30s",
         )
 
 

@@ -24,6 +24,12 @@ UNION ALL (SELECT 'snapshot_who', format('pid %s, %s%s, %s', a.pid, a.usename,
              FROM pg_catalog.pg_stat_activity AS a
             WHERE a.backend_xmin IS NOT NULL AND a.xact_start IS NOT NULL
               AND a.pid <> pg_catalog.pg_backend_pid() ORDER BY a.xact_start LIMIT 1)
+UNION ALL SELECT 'standbys', count(*)::text FROM pg_catalog.pg_stat_replication AS r
+           WHERE r.state IS DISTINCT FROM 'backup'
+UNION ALL SELECT 'xid_age', pg_catalog.age(b.datfrozenxid)::text FROM pg_catalog.pg_database AS b
+           WHERE b.datname = pg_catalog.current_database()
+UNION ALL SELECT 'mxid_age', pg_catalog.mxid_age(b.datminmxid)::text FROM pg_catalog.pg_database AS b
+           WHERE b.datname = pg_catalog.current_database()
 UNION ALL SELECT 'slots_holding', count(*)::text FROM pg_catalog.pg_replication_slots AS r
            WHERE coalesce(r.xmin, r.catalog_xmin) IS NOT NULL AND NOT r.active
 UNION ALL SELECT 'prepared', count(*)::text FROM pg_catalog.pg_prepared_xacts
