@@ -97,6 +97,7 @@ class Document(msgspec.Struct, forbid_unknown_fields=True):
     skipped: list[dict[str, str]]
     unreadable: list[dict[str, str]]
     findings: list[Found]
+    checklist: list[dict[str, Any]] | None
 
 
 def test_errors_end_with_1_warnings_only_if_strict_clean_with_0(shell: Shell) -> None:

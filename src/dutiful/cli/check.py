@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,12 +17,17 @@ from ..check.engine import Wanted, examine
 from ..check.findings import Finding, Outcome
 from ..check.registered import modules_of, with_registered
 from ..check.schema import read_schema
+from ..model.errors import DutifulError
+from . import checklist
 from .exits import BAD, CANNOT_SAY, DONE
 from .lazy import SharedCommand
 from .loading import load_app
 from .printing import Printer
-from .reach import reach
+from .reach import demand_file, reach
 from .session import Session, pass_session
+
+if TYPE_CHECKING:
+    from ..engines.contract import Engine
 
 SIGNS: dict[Severity, str] = {"E": "✗", "W": "!", "I": "·"}
 WORDS: dict[Severity, str] = {"E": "error", "W": "warning", "I": "note"}
@@ -41,6 +48,11 @@ COLOURS: dict[Severity, str] = {"E": "red", "W": "yellow", "I": "cyan"}
     "--write-baseline", metavar="FILE", type=click.Path(path_type=Path), help="Keep all findings as known."
 )
 @click.option("--lock", is_flag=True, help="Write dutiful.lock: the tasks and arguments there are now.")
+@click.option("--waive", nargs=2, metavar="TASK LINE", help="A line of the checklist needs no answer here.")
+@click.option("--end-waiver", nargs=2, metavar="TASK LINE", help="It needs one again.")
+@click.option("--owner", default="", metavar="NAME", help="With --waive: who answers for it.")
+@click.option("--until", default="", metavar="WHEN", help="With --waive: 90d, or an instant; a year at most.")
+@click.option("--because", default="", metavar="TEXT", help="With --waive: why, for the audit and the page.")
 @click.option(
     "--format",
     "style",
@@ -60,14 +72,24 @@ def check_command(
     baseline: Path | None,
     write_baseline: Path | None,
     lock: bool,
+    waive: tuple[str, str] | None,
+    end_waiver: tuple[str, str] | None,
+    owner: str,
+    until: str,
+    because: str,
     style: str,
 ) -> int:
     """The checklist over the tasks in PATHS (default: here), of dutiful or of another job system.
 
     Reads Celery, RQ, Dramatiq, Huey, arq and Django tasks, too; nothing is imported, except the app if
-    --app names one. A rule at length: dutiful explain DU004. Exit 0 clean, 1 an error was found (with
-    --strict also a warning), 2 usage, 3 a file could not be read.
+    --app names one. A rule at length: dutiful explain DU004. With a store (--store, or that of --app) each
+    task's last drill is told, and how the lines of the checklist stand. Exit 0 clean, 1 an error was found
+    (with --strict also a warning), 2 usage, 3 a file could not be read.
     """
+    if waive or end_waiver:
+        return _waiver(session, waive, end_waiver, owner, until, because)
+    if owner or until or because:
+        raise click.UsageError("--owner, --until and --because go with --waive TASK LINE.")
     app = load_app(session.app) if session.app is not None else None
     roots = paths or (modules_of(app) if app is not None else (Path("."),))
     url = schema or session.store
@@ -83,9 +105,11 @@ def check_command(
     try:
         if session.store is None:
             outcome = examine(wanted)
+            lines = None if app is None else _lines(session, app.engine, app.name, outcome)
         else:
             with reach(replace(session, app=None)) as store:
                 outcome = examine(replace(wanted, engine=store.engine, app_name=store.name))
+                lines = _lines(session, store.engine, store.name, outcome)
     except lockfile.BadLock as error:
         raise click.UsageError(str(error)) from error
     if task and not sum(outcome.tasks.values()):
@@ -104,8 +128,42 @@ def check_command(
         except baselines.BadBaseline as error:
             raise click.UsageError(str(error)) from error
     code = BAD if outcome.fails(strict) else CANNOT_SAY if outcome.unreadable else DONE
-    _put(session.printer, outcome, code, strict, "json" if session.json else style)
+    _put(session.printer, outcome, code, strict, "json" if session.json else style, lines)
     return code
+
+
+def _lines(session: Session, engine: Engine, name: str, outcome: Outcome) -> list[checklist.Line] | None:
+    """What the store knows of the tasks; None, and a word why, where it cannot be asked."""
+    try:
+        demand_file(engine)
+        return checklist.lines_of(engine, name, outcome)
+    except DutifulError as error:
+        session.printer.say(f"Of drills and waivers nothing is known here: {error.code} {error.message}")
+        return None
+
+
+def _waiver(
+    session: Session,
+    waive: tuple[str, str] | None,
+    end_waiver: tuple[str, str] | None,
+    owner: str,
+    until: str,
+    because: str,
+) -> int:
+    if waive and end_waiver:
+        raise click.UsageError("--waive and --end-waiver: give one of them.")
+    if waive:
+        given = {"--owner NAME": owner, "--until 90d": until, '--because "…"': because}
+        if missing := [flag for flag, value in given.items() if not value.strip()]:
+            raise click.UsageError(f"Who answers for {waive[1]}, until when, why? Add {', '.join(missing)}.")
+    elif owner or until:
+        raise click.UsageError("--owner and --until go with --waive TASK LINE.")
+    with reach(session) as store:
+        if waive:
+            checklist.waive(session, store, waive, owner, until, because)
+        elif end_waiver:
+            checklist.end(session, store, end_waiver, because)
+    return DONE
 
 
 def _ids(text: str, option: str) -> tuple[str, ...]:
@@ -116,24 +174,33 @@ def _ids(text: str, option: str) -> tuple[str, ...]:
     return found
 
 
-def _put(printer: Printer, outcome: Outcome, code: int, strict: bool, style: str) -> None:
+def _put(
+    printer: Printer,
+    outcome: Outcome,
+    code: int,
+    strict: bool,
+    style: str,
+    lines: Sequence[checklist.Line] | None,
+) -> None:
     if style == "json":
-        printer.document("check/1", formats.document(outcome, code))
+        known = None if lines is None else checklist.document(lines)
+        printer.document("check/1", {**formats.document(outcome, code), "checklist": known})
     elif style == "junit":
         printer.put(formats.junit(outcome, strict))
     elif style == "github":
         for line in formats.github(outcome):
             printer.put(line)
     else:
-        _put_text(printer, outcome)
+        _put_text(printer, outcome, lines or ())
 
 
-def _put_text(printer: Printer, outcome: Outcome) -> None:
+def _put_text(printer: Printer, outcome: Outcome, lines: Sequence[checklist.Line]) -> None:
     for path, findings in groupby(outcome.findings, key=lambda one: one.path):
         printer.put(click.style(path, bold=True) if printer.rich else path)
         for one in findings:
             _put_finding(printer, one)
         printer.put()
+    checklist.put(printer, lines)
     for path, why in outcome.unreadable.items():
         printer.say(f"Not checked: {path}: {why}")
     for rule, needs in outcome.skipped.items():

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..app.task import Task
 from ..check.hashing import Hashes
-from ..drill import Report
 from ..model.spans import ago
 from ..operations import drills
 from ..operations.drills import Drill, Found, NewDrill
@@ -16,6 +14,10 @@ from .printing import Printer
 from .reach import demand_file
 from .tables import Column
 from .times import iso
+
+if TYPE_CHECKING:
+    from ..app.task import Task
+    from ..drill import Report
 
 LISTED = [
     Column("TASK", least=16),

@@ -45,6 +45,8 @@ NEEDS: Final[dict[str, str]] = {
     "resume_schedule": "schedule",
     "approve_reconcile": "reconcile",
     "break_lock": "locks",
+    "waive_line": "ack",
+    "end_waiver": "ack",
     "enqueue": "enqueue",
     "bulk": "bulk",
     "reveal": "reveal_secrets",
