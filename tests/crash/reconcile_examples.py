@@ -9,7 +9,7 @@ from typing import Any
 from dutiful.model.ids import make_id
 from dutiful.model.jobs import NewJob, NewWorker
 from dutiful.model.reconcile import Governed, Rule
-from dutiful.operations import reconcile, reconcile_views, workers
+from dutiful.operations import reconcile, reconcile_verbs, reconcile_views, workers
 from dutiful.operations.plan import Operation
 from dutiful.operations.reconcile import Counts, Found, Pass
 
@@ -39,7 +39,8 @@ def prepare(world: Any) -> tuple[int, int, int]:
     Returns the passes of the first two, and one of a third that is under way.
     """
     run = world.engine.run
-    run(reconcile.declare(APP, world.me, [RULE, replace(RULE, name="wrong")]))
+    run(reconcile.declare(APP, world.me, [RULE, replace(RULE, name="wrong"), replace(RULE, name="idle")]))
+    run(reconcile_verbs.pause(APP, "idle", actor="ann", reason="a move"))
     leaver = run(workers.register(NewWorker(APP, "host", 1, 30_000_000, 1, '["q"]', '{"t":1}')))
     run(reconcile.declare(APP, leaver, [replace(RULE, name="left")]))
     run(workers.leave(leaver))
@@ -73,6 +74,14 @@ EXAMPLES: dict[str, Callable[[Any], Operation[Any]]] = {
     "reconcile.finish": lambda w: reconcile.finish(APP, PASS, w.passes[0], 2, "there", 600_000_000),
     "reconcile.fail": lambda w: reconcile.fail(APP, "send", "no such table", 600_000_000),
     "reconcile.approve": lambda w: reconcile.approve(APP, w.passes[1], actor="ann"),
+    "reconcile_verbs.run_now": lambda w: reconcile_verbs.run_now(APP, "send", actor="ann", whole=True),
+    "reconcile_verbs.pause": lambda w: reconcile_verbs.pause(
+        APP, "send", actor="ann", reason="a move", for_us=9
+    ),
+    "reconcile_verbs.resume": lambda w: reconcile_verbs.resume(APP, "idle", actor="ann"),
+    "reconcile_views.open_counts": lambda w: reconcile_views.open_counts(APP),
+    "reconcile_views.page": lambda w: reconcile_views.page(APP, "send", "missing", after=(1, "m1")),
+    "reconcile_views.closed": lambda w: reconcile_views.closed(APP, "send", before=(1 << 60, "m1")),
     "reconcile_views.runs": lambda w: reconcile_views.runs(APP),
     "reconcile_views.findings": lambda w: reconcile_views.findings(APP, "send"),
 }

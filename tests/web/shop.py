@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import dutiful
 from dutiful.model.ids import make_id
 from dutiful.model.jobs import Ending, Failure, Lane, NewJob, NewWorker
 from dutiful.model.locks import LockAsk
 from dutiful.model.operators import Operator
+from dutiful.model.reconcile import Governed, Rule
 from dutiful.model.redaction import Secret
 from dutiful.operations import (
     acks,
@@ -23,6 +24,8 @@ from dutiful.operations import (
     metrics,
     page_deeds,
     queues,
+    reconcile,
+    reconcile_verbs,
     registry,
     schedules,
     settle,
@@ -31,6 +34,7 @@ from dutiful.operations import (
 )
 from dutiful.operations.bulk import Wanted
 from dutiful.operations.plan import as_json
+from dutiful.operations.reconcile import Counts, Found, Pass
 from dutiful.testing import run_all
 from dutiful.worker.bookkeeping import declared_of
 
@@ -115,6 +119,7 @@ def furnish(app: dutiful.App, ids: dict[str, str]) -> dict[str, str]:
     run(schedules.declare(app.name, 1, [report]))
     run(queues.pause(app.name, "billing", actor="ann", reason="the bank is closed"))
     doubt(app, ids)
+    reconciled(app, ids)
     ids["bulk"] = run(
         bulk.begin(app.name, "discard", Wanted(queue="mail"), actor=ann.id, reason="old", limit=2)
     ).id
@@ -151,3 +156,50 @@ def doubt(app: dutiful.App, ids: dict[str, str]) -> None:
     )  # fmt: skip
     run(settle.settle([ending], worker))
     ids["doubt"] = job.id
+
+
+MINUTE = 60_000_000
+DAY = 1440 * MINUTE
+
+
+def reconciled(app: dutiful.App, ids: dict[str, str]) -> None:
+    """Reconciliations in every state; "receipts" has findings of every class, "refunds" a stopped pass."""
+    run = app.engine.run
+    names = ("charges", "invoices", "paused", "receipts", "refunds", "shipments")
+    rules = {one: Rule(one, "shop.send_receipt", 10 * MINUTE, 15 * MINUTE, 7 * DAY) for one in names}
+    worker = run(workers.register(NewWorker(app.name, "web-4", 12, 10**12, 1, "[]", "{}")))
+    run(reconcile.declare(app.name, worker, list(rules.values())))
+    now = time.time_ns() // 1000
+    counts = Counts(12_043, 12_004, 3, 20, 1, 1, 12, 1, 2, 1)
+    held = [Found(f"refund:{n}", "missing", now - DAY) for n in range(60)]
+    ids["stopped"] = str(_pass(app, "refunds", Counts(60, 0, missing=60), now, "stopped", found=held))
+    _pass(app, "charges", Counts(8_812, 8_812), now)
+    _pass(app, "receipts", counts, now - 3_600_000_000)
+    found = [Found(f"receipt:{n}", "missing", now - n * 3_600_000_000, "", ids["waiting"]) for n in range(60)]
+    found += [
+        Found("receipt:77", "late", now - 9 * DAY, "", None),
+        Found("receipt:78", "surplus", None, "is done 2 times"),
+        Found("receipt:79", "stuck", now - DAY, f"job {ids['waiting']} is open", ids["waiting"]),
+        Found("receipt:80", "people", now - DAY, f"job {ids['secret']} is dead", ids["secret"]),
+    ]
+    number = _pass(app, "receipts", counts, now, found=found, whole=False)
+    run(reconcile.close(app.name, "receipts", number + 1, [f"receipt:{n}" for n in range(55, 60)]))
+    run(reconcile.fail(app.name, "invoices", "OperationalError: no such table: invoices", 10 * MINUTE))
+    run(reconcile_verbs.pause(app.name, "paused", actor="ann", reason="the archive moves", for_us=DAY))
+
+
+def _pass(
+    app: dutiful.App,
+    name: str,
+    counts: Counts,
+    now: int,
+    governor: str = "",
+    *,
+    found: Any = (),
+    whole: bool = True,
+) -> int:
+    governed = Governed(20, governor)
+    made = Pass(name, whole, "worker 4", now, now - 7 * DAY, now - 15 * MINUTE, counts, 20, governed)
+    number, _ = app.engine.run(reconcile.act(app.name, made, None, list(found)))
+    app.engine.run(reconcile.finish(app.name, made, number, now, "here", 10 * MINUTE))
+    return number

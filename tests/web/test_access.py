@@ -53,8 +53,16 @@ def place(path: str, ids: dict[str, str]) -> str:
     """An address of the router's, with something that is there."""
     if path.startswith("/bulk/{id}"):
         return path.replace("{id}", ids["bulk" if path.endswith("/undo") else "begun"])
-    names = {"/queues": "mail", "/schedule": "report:nightly", "/locks": "deploy", "/alerts": "ops"}
+    names = {
+        "/queues": "mail",
+        "/schedule": "report:nightly",
+        "/locks": "deploy",
+        "/alerts": "ops",
+        "/reconcile": "receipts",
+    }
     name = names.get("/" + path.split("/")[1], "shop.charge")
+    if path.startswith("/reconcile/"):
+        name = {"approve": "refunds", "resume": "paused"}.get(path.rsplit("/", 1)[1], name)
     job = "discarded" if path.endswith("/undo") else "doubt" if path.endswith(DOUBTFUL) else "secret"
     job = "waiting" if path.endswith("/cancel") else job
     path = path.replace("{id}", ids[job]).replace("{name:path}", name).replace("{name}", name)

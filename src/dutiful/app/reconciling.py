@@ -11,7 +11,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast, overload, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    Protocol,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+    runtime_checkable,
+)
 
 from ..engines.evidence import checked
 from ..model.durations import Duration, microseconds
@@ -87,6 +98,21 @@ class Reconciler:
         return Rows(self.task, f"reconcile {self.name!r}: done", due_needed=False)
 
 
+class Words(TypedDict, total=False):
+    """What may be said of a reconciliation beside its expected side, for type checkers: said once."""
+
+    done: Side | None
+    every: Duration
+    grace: Duration
+    window: Duration
+    late: Late | Literal["run", "skip", "people"] | None
+    database: str | None
+    done_database: str | None
+    attend: Duration | None
+    acknowledge: Callable[[Any, Outcome], Any] | None
+    name: str | None
+
+
 class Reconcilers:
     """The part of an App that knows what is expected of it."""
 
@@ -97,36 +123,12 @@ class Reconcilers:
 
     @overload
     def reconcile(
-        self,
-        task: Task[..., Any],
-        *,
-        expected: Side | Source,
-        done: Side | None = None,
-        every: Duration = "1h",
-        grace: Duration = "15m",
-        window: Duration = "7d",
-        late: Late | Literal["run", "skip", "people"] | None = None,
-        database: str | None = None,
-        done_database: str | None = None,
-        acknowledge: Callable[[Any, Outcome], Any] | None = None,
-        name: str | None = None,
+        self, task: Task[..., Any], *, expected: Side | Source, **words: Unpack[Words]
     ) -> Reconciler: ...
 
     @overload
     def reconcile(
-        self,
-        task: Task[..., Any],
-        *,
-        expected: None = None,
-        done: Side | None = None,
-        every: Duration = "1h",
-        grace: Duration = "15m",
-        window: Duration = "7d",
-        late: Late | Literal["run", "skip", "people"] | None = None,
-        database: str | None = None,
-        done_database: str | None = None,
-        acknowledge: Callable[[Any, Outcome], Any] | None = None,
-        name: str | None = None,
+        self, task: Task[..., Any], *, expected: None = None, **words: Unpack[Words]
     ) -> Callable[[F], F]: ...
 
     def reconcile(
@@ -141,6 +143,7 @@ class Reconcilers:
         late: Late | Literal["run", "skip", "people"] | None = None,
         database: str | None = None,
         done_database: str | None = None,
+        attend: Duration | None = None,
         acknowledge: Callable[[Any, Outcome], Any] | None = None,
         name: str | None = None,
     ) -> Any:
@@ -153,7 +156,8 @@ class Reconcilers:
         is the same). Duties due for less than ``grace`` are too young to miss; ``window`` is how far back all
         of it is looked at, once a day. ``late``: what becomes of a missing one that is found too long after
         it was due: ``Late("1d", then="skip")``, or then "run" or "dead" (it waits for a person); a word
-        alone, "skip", "run" or "people", means later than the second pass after the grace.
+        alone, "skip", "run" or "people", means later than the second pass after the grace. ``attend``: a duty
+        that waits for a person for longer than this (its job is dead or in doubt) is told as late.
         With ``acknowledge`` (or a :class:`Source`) the expected rows come in pairs with handles from another
         system, which is told what became of each. ``name`` is the task's unless there are several. Raises
         InvalidReconcile, InvalidDuration.
@@ -180,6 +184,7 @@ class Reconcilers:
             "grace_us": microseconds(grace, what="grace"),
             "window_us": microseconds(window, what="window", zero_ok=False),
             "memory_us": _memory(task) if done is None else None,
+            "attend_us": None if attend is None else microseconds(attend, what="attend", zero_ok=False),
         }
         fields |= _late(own, late, fields["every_us"], fields["grace_us"])
         _check_side(own, "done", done)

@@ -48,8 +48,11 @@ STORED = [
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be found and enqueued; write nothing.")
 @click.option("--approve", type=int, metavar="ID", help="A pass that the governor stopped is right: go on.")
-@click.option("--reason", default="", help="Why, for the audit of --approve.")
 @click.option("--list", "listing", is_flag=True, help="Which there are, their last passes, what is open.")
+@click.option("--pause", "pausing", is_flag=True, help="No worker makes a pass of NAME. Needs --reason.")
+@click.option("--for", "span", metavar="SPAN", help="How long --pause lasts (2h); else until --resume.")
+@click.option("--resume", "resuming", is_flag=True, help="Workers make passes of NAME again.")
+@click.option("--reason", default="", help="Why, for the audit of --approve, --pause and --resume.")
 @pass_session
 def reconcile_command(
     session: Session,
@@ -57,21 +60,31 @@ def reconcile_command(
     since: str | None,
     dry_run: bool,
     approve: int | None,
-    reason: str,
     listing: bool,
+    pausing: bool,
+    span: str | None,
+    resuming: bool,
+    reason: str,
 ) -> int:
     """Compare what is expected with what is done, over the whole window, and enqueue what is missing.
 
     Exit 0: all is in order. 1: something is not. 3: something could not be checked.
     """
-    if listing or approve is not None:
+    others = [listing, approve is not None, pausing, resuming]
+    if any(others):
         if since is not None or dry_run:
-            raise click.UsageError("--list and --approve go with neither --since nor --dry-run.")
-        if listing and approve is not None:
-            raise click.UsageError("--list only looks; give --approve alone.")
+            raise click.UsageError(
+                "--since and --dry-run are for a pass: not with --list, --approve, --pause or --resume."
+            )
+        if sum(others) > 1:
+            raise click.UsageError("Give one of --list, --approve, --pause and --resume.")
+    if span is not None and not pausing:
+        raise click.UsageError("--for says how long --pause lasts.")
     with reach(session) as store:
         if listing:
             return _list(session.printer, store, name)
+        if pausing or resuming:
+            return _hold(session, store, name, span, reason, resuming)
         if approve is not None:
             verb = reconcile.approve(store.name, approve, actor=session.who, reason=reason)
             name, many = store.act(session, "approve_reconcile", verb)
@@ -85,6 +98,25 @@ def reconcile_command(
         since_us = _since(session, store, since)
         results = [_one(store, one, session.who, since_us, dry_run) for one in chosen]
     return _told(session.printer, store.app, results, dry_run)
+
+
+def _hold(
+    session: Session, store: Reach, name: str | None, span: str | None, reason: str, resuming: bool
+) -> int:
+    """Pause one, or let it go on."""
+    from ..model.operators import Operator
+    from ..supervise.reconcile_ops import ReconcileOps
+
+    if name is None:
+        raise click.UsageError("--pause and --resume need the NAME of a reconciliation: see --list.")
+    ops = ReconcileOps(store, Operator(session.who, perms="admin", how="cli"))
+    if resuming:
+        said = ops.resume_reconcile(name, reason=reason).said
+    else:
+        for_us = None if span is None else microseconds(span, what="--for", zero_ok=False)
+        said = ops.pause_reconcile(name, reason=reason, for_us=for_us).said
+    session.printer.say(f"{said[0].upper()}{said[1:]}.")
+    return DONE
 
 
 def _chosen(app: App, name: str | None) -> list[Reconciler]:
@@ -276,14 +308,8 @@ def _list(printer: Printer, store: Reach, name: str | None) -> int:
 
 
 def state_of(one: Stored) -> str:
-    """In a word."""
-    if one.gone_at_us is not None:
-        return "gone"
-    if one.error is not None:
-        return "CANNOT CHECK"
-    if one.stopped is not None:
-        return "STOPPED"
-    return "active" if one.live else "NO WORKER"
+    """In a word or two; loud where something is not as it should be."""
+    return one.state if one.state in ("active", "gone", "never run") else one.state.upper()
 
 
 def _row(one: Stored, last: list[Run], found: list[Finding]) -> list[str]:

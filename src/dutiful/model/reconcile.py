@@ -42,7 +42,8 @@ MARGIN_US: Final = HOUR_US
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What decides about a duty, as declared. ``memory_us``: for how long it is known here, without evidence
-    in the business data, that a duty was done; None for ever.
+    in the business data, that a duty was done; None for ever. ``attend_us``: how long one may wait for a
+    person.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Rule:
     then: Then = "run"
     memory_us: int | None = None
     sources: str = ""
+    attend_us: int | None = None
 
     def __post_init__(self) -> None:
         if self.window_us <= self.grace_us:
@@ -73,7 +75,9 @@ class Rule:
     def text(self) -> str:
         """The rule as one text: another one is another rule."""
         facts = (self.task, self.every_us, self.grace_us, self.window_us, self.late_us, self.then)
-        mark = hashlib.sha256(repr((facts, self.memory_us, self.sources)).encode()).hexdigest()[:16]
+        mark = hashlib.sha256(
+            repr((facts, self.memory_us, self.attend_us, self.sources)).encode()
+        ).hexdigest()[:16]
         return f"every {self.every_us} grace {self.grace_us} window {self.window_us} {mark}"
 
     @property

@@ -47,6 +47,11 @@ class Stored:
     walker: str | None
     walked_until_us: int | None
     gone_at_us: int | None
+    attend_us: int | None
+    paused_at_us: int | None
+    paused_by: str | None
+    paused_until_us: int | None
+    pause_reason: str | None
     current: bool
     live: bool
     now_us: int
@@ -54,7 +59,30 @@ class Stored:
     @property
     def due(self) -> bool:
         """Whether a pass is to be made. A clock that was set back does not put it off."""
+        if self.paused:
+            return False
         return self.next_at_us <= self.now_us or self.next_at_us > self.now_us + 2 * self.every_us
+
+    @property
+    def paused(self) -> bool:
+        """Whether a person has put it off, and that has not ended by itself."""
+        until = self.paused_until_us
+        return self.paused_at_us is not None and (until is None or self.now_us < until)
+
+    @property
+    def state(self) -> str:
+        """In a word or two, the worst first."""
+        if self.gone_at_us is not None:
+            return "gone"
+        if self.paused:
+            return "paused"
+        if self.error is not None:
+            return "cannot check"
+        if self.stopped is not None:
+            return "stopped"
+        if not self.live:
+            return "no worker"
+        return "active" if self.looked_at_us is not None else "never run"
 
     def whole_due(self, place: str) -> str:
         """Why the whole window is to be looked at, and not only what is new; "" if it is not."""
@@ -133,7 +161,7 @@ class Found:
 def look(app: str) -> Steps[list[Stored]]:
     """All reconciliations of an app."""
     rows = yield Call("look_at_reconciles", {"app": app}, alone=True)
-    return [typed(Stored, row, flags=(22, 23)) for row in rows]
+    return [typed(Stored, row, flags=(27, 28)) for row in rows]
 
 
 @operation
@@ -162,6 +190,7 @@ def _adopt(app: str, rule: Rule) -> Call:
         "reach": rule.window_us,
         "memory": rule.memory_us,
         "whole": rule.whole_us,
+        "attend": rule.attend_us,
     }
     return Call("adopt_reconcile", facts)
 

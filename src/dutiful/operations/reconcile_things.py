@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 import msgspec
 
+from ..model.spans import span
 from ..model.verdict import SILENT_PERIODS, Name, Thing, Watch
 from .plan import Row
 
 WATCHER = "reconcilers"
+SUMS: Mapping[Name, str] = {"lost": "reconciled_missing", "doubled": "reconciled_extra"}
 STALE = 2
 """Without a whole pass for so many of its periods a reconciliation is dead."""
 
@@ -44,7 +47,8 @@ def judged(rows: Sequence[Row], now: int) -> Reconciled:
             failed.append(f"reconcile {name} could not check ({_short(error)})")
         for thing in _things(name, ones):
             found.things.append(thing)
-            sums["reconciled_missing" if thing.number == "lost" else "reconciled_extra"] += thing.amount
+            if thing.number in SUMS:
+                sums[SUMS[thing.number]] += thing.amount
         sums["reconciled_repaired"] += sum(int(row[16]) for row in ones)
     if watches:
         found.watch = max(watches, key=_age)
@@ -69,8 +73,10 @@ def waived(declared: str) -> bool:
 
 def _things(name: str, rows: Sequence[Row]) -> list[Thing]:
     by_class = {row[10]: (int(row[11]), row[12]) for row in rows if row[10] is not None and row[11]}
-    missing = [by_class[kind] for kind in ("missing", "late") if kind in by_class]
-    surplus = by_class.get("surplus")
+    lost = [kind for kind in ("missing", "late") if kind in by_class]
+    missing = [by_class[kind] for kind in lost]
+    surplus, people = by_class.get("surplus"), by_class.get("people")
+    attend = rows[0][17]
     stopped, undone, run = rows[0][9], (rows[0][13] or 0) - (rows[0][14] or 0), rows[0][15]
     found = []
     amount = sum(count for count, _ in missing)
@@ -83,18 +89,37 @@ def _things(name: str, rows: Sequence[Row]) -> list[Thing]:
         found.append(_thing(name, "lost", said, amount, since, f"dutiful reconcile --approve {run}"))
     elif amount:
         said = f"reconcile {name}: {_duties(amount)} missing"
-        found.append(_thing(name, "lost", said, amount, since, f"dutiful reconcile {name} --dry-run"))
+        found.append(
+            _thing(name, "lost", said, amount, since, f"dutiful reconcile {name} --dry-run", lost[0])
+        )
     if surplus is not None:
         said = f"reconcile {name}: {_duties(surplus[0])} done twice, or done and not expected"
         found.append(
-            _thing(name, "doubled", said, surplus[0], surplus[1], f"dutiful reconcile {name} --dry-run")
+            _thing(
+                name,
+                "doubled",
+                said,
+                surplus[0],
+                surplus[1],
+                f"dutiful reconcile {name} --dry-run",
+                "surplus",
+            )
         )
+    if people is not None and attend is not None:
+        waits = "waits" if people[0] == 1 else "wait"
+        said = (
+            f"reconcile {name}: {_duties(people[0])} {waits} for a person for longer than {span(int(attend))}"
+        )
+        found.append(_thing(name, "late", said, *people, "dutiful reconcile --list", "people"))
     return found
 
 
-def _thing(name: str, number: Name, said: str, amount: int, since: int | None, command: str) -> Thing:
-    key = f"reconcile:{name}" if number == "lost" else f"reconcile:{name}:surplus"
-    return Thing(key, number, said, amount, amount, since, "", "", command)
+def _thing(
+    name: str, number: Name, said: str, amount: int, since: int | None, command: str, kind: str = ""
+) -> Thing:
+    key = f"reconcile:{name}" if number == "lost" else f"reconcile:{name}:{kind}"
+    link = f"reconcile/{quote(name, safe='')}" + (f"?class={kind}" if kind else "")
+    return Thing(key, number, said, amount, amount, since, "", link, command)
 
 
 def _age(one: Watch) -> tuple[bool, float]:

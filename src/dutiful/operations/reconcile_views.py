@@ -59,9 +59,11 @@ class Finding:
 
 
 @query
-def runs(app: str, name: str | None = None, *, before: int = LATEST, limit: int = 20) -> Steps[list[Run]]:
-    """The passes of one reconciliation, or of all, the latest first."""
-    params = {"app": app, "name": name, "before": before, "limit": limit}
+def runs(
+    app: str, name: str | None = None, *, whole: bool = False, before: int = LATEST, limit: int = 20
+) -> Steps[list[Run]]:
+    """The passes of one reconciliation, or of all, the latest first; ``whole``: those of all the window."""
+    params = {"app": app, "name": name, "whole": whole, "before": before, "limit": limit}
     rows = yield Call("list_reconcile_runs", params, alone=True)
     return [typed(Run, row, flags=(2,)) for row in rows]
 
@@ -73,4 +75,45 @@ def findings(
     """What is open, the oldest first; with ``everything`` also what is closed."""
     params = {"app": app, "name": name, "everything": everything, "limit": limit}
     rows = yield Call("list_findings", params, alone=True)
+    return [typed(Finding, row, flags=(9,)) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """What is open of one class: how many, since when the oldest, and how many were enqueued again."""
+
+    kind: str
+    many: int
+    first_us: int
+    made: int
+
+
+@query
+def open_counts(app: str) -> Steps[dict[str, dict[str, Open]]]:
+    """What is open, by reconciliation and class."""
+    found: dict[str, dict[str, Open]] = {}
+    for name, kind, many, first, made in (yield Call("count_findings", {"app": app}, alone=True)):
+        found.setdefault(name, {})[kind] = Open(kind, int(many), int(first), int(made))
+    return found
+
+
+@query
+def page(
+    app: str, name: str, kind: str, *, after: tuple[int, str] | None = None, limit: int = 50
+) -> Steps[list[Finding]]:
+    """A page of what is open of one class, the oldest first, behind the instant and key of the one before."""
+    at, key = after if after is not None else (-LATEST, "")
+    params = {"app": app, "name": name, "class": kind, "at": at, "key": key, "limit": limit}
+    rows = yield Call("page_of_findings", params, alone=True)
+    return [typed(Finding, row, flags=(9,)) for row in rows]
+
+
+@query
+def closed(
+    app: str, name: str, *, before: tuple[int, str] | None = None, limit: int = 50
+) -> Steps[list[Finding]]:
+    """A page of what is well again, the latest first, before the instant and key of the one before."""
+    at, key = before if before is not None else (LATEST, "")
+    params = {"app": app, "name": name, "at": at, "key": key, "limit": limit}
+    rows = yield Call("page_of_closed_findings", params, alone=True)
     return [typed(Finding, row, flags=(9,)) for row in rows]

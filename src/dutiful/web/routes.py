@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .asking import Ask
-from .screens import charts, home, job, jobs, machinery, proof, record, settings, tasks
+from .screens import charts, home, job, jobs, machinery, proof, reconcile, record, settings, tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ SCREENS: tuple[Screen, ...] = (
     Screen("audit", "/audit", "Audit", record.audit_list, group="Record", key="u"),
     Screen("alerts", "/alerts", "Alerts & settings", settings.alert_page, group="Record", key=","),
     Screen("effects", "/doubts", "Effects & doubts", proof.doubt_list, group="Proof", key="e"),
+    Screen("reconcile", "/reconcile", "Reconcile", reconcile.reconcile_list, group="Proof", key="r"),
+    Screen("one_reconcile", "/reconcile/{name}", "Reconcile", reconcile.one_reconcile),
     Screen("tasks", "/tasks", "Tasks", tasks.task_list, group="Proof", key="k"),
     Screen("one_task", "/tasks/{name:path}", "Task", tasks.one_task, template="task"),
 )

@@ -19,6 +19,7 @@ from .asking import Ask
 from .bulk_verbs import BULK_VERBS
 from .dialogs import REASON, REASON_NEEDED, Dialog, Field, Verb
 from .page_verbs import PAGE_VERBS
+from .reconcile_verbs import RECONCILE_VERBS
 from .screens import job as job_screen
 from .thing_verbs import THING_VERBS
 
@@ -232,6 +233,7 @@ VERBS: tuple[Verb, ...] = (
     *BULK_VERBS,
     *THING_VERBS,
     *PAGE_VERBS,
+    *RECONCILE_VERBS,
     *(Verb(one, f"/jobs/{{id}}/{one}", _job_dialog(one), _job_act(one), NEEDS[one]) for one in _JOB),
     Verb(
         "pause_queue",

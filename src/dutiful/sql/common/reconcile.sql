@@ -3,7 +3,7 @@
 -- at all.
 SELECT r.name, r.task, r.spec, r.every, r.reach, r.memory, r.whole, r.declared_at, r.changed_at, r.next_at, r.wants,
        r.place, r.watermark, r.looked_at, r.whole_at, r.stopped, r.approved, r.error, r.error_at, r.walker,
-       r.walked_until, r.gone_at,
+       r.walked_until, r.gone_at, r.attend, r.paused_at, r.paused_by, r.paused_until, r.pause_reason,
        EXISTS (SELECT 1 FROM dutiful.declared AS d JOIN dutiful.worker AS w ON w.id = d.worker
                 WHERE d.app = r.app AND d.name = 'reconcile ' || r.name AND d.spec = r.spec AND w.gone_at IS NULL),
        EXISTS (SELECT 1 FROM dutiful.declared AS d JOIN dutiful.worker AS w ON w.id = d.worker
@@ -18,15 +18,16 @@ ON CONFLICT (worker, app, name) DO UPDATE SET spec = excluded.spec
 -- name: adopt_reconcile
 -- It is declared so from now on. Another rule than before, or one that was gone, wants the whole window.
 INSERT INTO dutiful.reconcile AS r
-      (app, name, task, spec, every, reach, memory, whole, declared_at, changed_at, next_at,
+      (app, name, task, spec, every, reach, memory, whole, attend, declared_at, changed_at, next_at,
        wants)
 SELECT CAST(:app AS text), CAST(:name AS text), CAST(:task AS text), CAST(:spec AS text), CAST(:every AS bigint),
-       CAST(:reach AS bigint), CAST(:memory AS bigint), CAST(:whole AS bigint), t.now, t.now, t.now, 'declared'
+       CAST(:reach AS bigint), CAST(:memory AS bigint), CAST(:whole AS bigint),
+       CAST(:attend AS bigint), t.now, t.now, t.now, 'declared'
   FROM (SELECT :now AS now) AS t
  WHERE true
 ON CONFLICT (app, name) DO UPDATE
    SET task = excluded.task, spec = excluded.spec, every = excluded.every, reach = excluded.reach,
-       memory = excluded.memory, whole = excluded.whole, changed_at = excluded.changed_at,
+       memory = excluded.memory, whole = excluded.whole, attend = excluded.attend, changed_at = excluded.changed_at,
        next_at = excluded.next_at, wants = 'changed', watermark = NULL, stopped = NULL, approved = NULL,
        error = NULL, error_at = NULL, gone_at = NULL
  WHERE r.spec <> excluded.spec OR r.gone_at IS NOT NULL
@@ -103,13 +104,31 @@ RETURNING name, missing, enqueued
 UPDATE dutiful.reconcile SET approved = :missing, next_at = :now, wants = 'approved'
  WHERE app = :app AND name = :name
 
+-- name: ask_for_pass
+-- A person wants a pass now; of the whole window, if nothing else wanted that already.
+UPDATE dutiful.reconcile SET next_at = :now, wants = CASE WHEN :whole AND wants = '' THEN 'asked' ELSE wants END
+ WHERE app = :app AND name = :name AND gone_at IS NULL
+
+-- name: pause_reconcile
+-- No worker makes a pass, until then or until it is resumed.
+UPDATE dutiful.reconcile SET paused_at = coalesce(paused_at, :now), paused_by = :by, paused_until = :until,
+       pause_reason = :reason
+ WHERE app = :app AND name = :name
+
+-- name: resume_reconcile
+-- The pause is over, and a pass is due.
+UPDATE dutiful.reconcile SET paused_at = NULL, paused_by = NULL, paused_until = NULL, pause_reason = NULL, next_at = :now
+ WHERE app = :app AND name = :name AND paused_at IS NOT NULL
+RETURNING name
+
 -- name: list_reconcile_runs
--- The passes of one reconciliation, or of all, the latest first.
+-- The passes of one reconciliation, or of all, the latest first; or only those of the whole window.
 SELECT u.id, u.name, u.whole, u.by, u.began_at, u.ended_at, u.since, u.upto, u.expected, u.ok, u.young, u.waiting,
        u.stuck, u.people, u.missing, u.late, u.surplus, u.unexpected, u.enqueued, u.findings, u.believed, u.governor,
        u.approved_by, u.approved_at, :now
   FROM dutiful.reconcile_run AS u
  WHERE u.app = :app AND (CAST(:name AS text) IS NULL OR u.name = :name) AND u.id < :before
+   AND (u.whole OR NOT :whole)
  ORDER BY u.id DESC LIMIT :limit
 
 -- name: list_findings
@@ -120,6 +139,31 @@ SELECT f.name, f.key, f.class, f.first_seen, f.last_seen, f.closed_at, f.due, f.
  WHERE f.app = :app AND (CAST(:name AS text) IS NULL OR f.name = :name)
    AND (f.closed_at IS NULL OR :everything)
  ORDER BY f.first_seen, f.name, f.key LIMIT :limit
+
+-- name: count_findings
+-- What is open, by reconciliation and class: how many, since when the oldest, and how many were enqueued again.
+SELECT f.name, f.class, count(*), min(f.first_seen), sum(CASE WHEN f.made THEN 1 ELSE 0 END)
+  FROM dutiful.reconcile_finding AS f
+ WHERE f.app = :app AND f.closed_at IS NULL
+ GROUP BY f.name, f.class
+
+-- name: page_of_findings
+-- A page of what is open of one class, the oldest first.
+SELECT f.name, f.key, f.class, f.first_seen, f.last_seen, f.closed_at, f.due, f.last_run, CAST(f.job_id AS text),
+       f.made, f.why, :now
+  FROM dutiful.reconcile_finding AS f
+ WHERE f.app = :app AND f.name = :name AND f.class = :class AND f.closed_at IS NULL
+   AND (f.first_seen, f.key) > (:at, :key)
+ ORDER BY f.first_seen, f.key LIMIT :limit
+
+-- name: page_of_closed_findings
+-- A page of what is well again, the latest first.
+SELECT f.name, f.key, f.class, f.first_seen, f.last_seen, f.closed_at, f.due, f.last_run, CAST(f.job_id AS text),
+       f.made, f.why, :now
+  FROM dutiful.reconcile_finding AS f
+ WHERE f.app = :app AND f.name = :name AND f.closed_at IS NOT NULL
+   AND (f.closed_at, f.key) < (:at, :key)
+ ORDER BY f.closed_at DESC, f.key DESC LIMIT :limit
 
 -- name: open_findings
 -- A piece of those that are open, by their keys, for the pass that closes what is well now.
@@ -139,16 +183,19 @@ DELETE FROM dutiful.reconcile_run
 
 -- name: reconcile_numbers
 -- For the verdict: each reconciliation that is at work, its findings by class, and what its last pass left undone.
--- A missing one that was enqueued is at work again: it counts when two passes did not help it.
+-- A missing one that was enqueued is at work again: it counts when two passes did not help it. One that waits for a
+-- person counts once it has waited for longer than was declared.
 SELECT r.name, r.task, r.every, r.whole, r.declared_at, r.looked_at, r.whole_at, r.error, r.error_at, r.stopped,
-       f.class, coalesce(f.n, 0), f.since, u.missing, u.enqueued, u.id, coalesce(f.repaired, 0)
+       f.class, coalesce(f.n, 0), f.since, u.missing, u.enqueued, u.id, coalesce(f.repaired, 0), r.attend
   FROM dutiful.reconcile AS r
   LEFT JOIN (
        SELECT o.app, o.name, o.class, sum(CASE WHEN o.counts THEN 1 ELSE 0 END) AS n,
-              sum(CASE WHEN o.counts THEN 0 ELSE 1 END) AS repaired,
+              sum(CASE WHEN o.counts OR o.class <> 'missing' THEN 0 ELSE 1 END) AS repaired,
               min(CASE WHEN o.counts THEN o.first_seen END) AS since
          FROM (SELECT g.app, g.name, g.class, g.first_seen,
-                      NOT g.made OR g.class <> 'missing' OR g.first_seen < :now - 2 * q.every AS counts
+                      CASE g.class WHEN 'missing' THEN NOT g.made OR g.first_seen < :now - 2 * q.every
+                                   WHEN 'people' THEN q.attend IS NOT NULL AND g.first_seen < :now - q.attend
+                                   ELSE true END AS counts
                  FROM dutiful.reconcile_finding AS g
                  JOIN dutiful.reconcile AS q ON q.app = g.app AND q.name = g.name
                 WHERE g.app = :app AND g.closed_at IS NULL) AS o

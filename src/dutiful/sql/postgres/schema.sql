@@ -1309,6 +1309,7 @@ CREATE INDEX trace_at ON dutiful.trace (at);
 -- A reconciliation as it was last declared, and how far it is. What is due before the watermark was found done when
 -- it was moved there. "memory" is for how long it is known here that a duty was done (null: for ever), and no window
 -- reaches further back (I10). "wants": why the whole window is to be looked at next. Whoever walks it holds the lease.
+-- "attend": how long a duty may wait for a person. While it is paused no worker makes a pass.
 CREATE TABLE dutiful.reconcile (
     app          text NOT NULL,
     name         text NOT NULL,
@@ -1333,10 +1334,16 @@ CREATE TABLE dutiful.reconcile (
     walker       text,
     walked_until bigint,
     gone_at      bigint,
+    attend       bigint,
+    paused_at    bigint,
+    paused_by    text,
+    paused_until bigint,
+    pause_reason text,
     PRIMARY KEY (app, name),
     CONSTRAINT reconcile_memory CHECK (memory IS NULL OR reach <= memory),
     CONSTRAINT reconcile_error CHECK ((error IS NULL) = (error_at IS NULL)),
-    CONSTRAINT reconcile_walker CHECK ((walker IS NULL) = (walked_until IS NULL))
+    CONSTRAINT reconcile_walker CHECK ((walker IS NULL) = (walked_until IS NULL)),
+    CONSTRAINT reconcile_paused CHECK ((paused_at IS NULL) = (paused_by IS NULL))
 );
 
 -- One pass: what was expected in its window, of which class, and what was done about it. Written before anything is
@@ -1394,7 +1401,7 @@ CREATE TABLE dutiful.reconcile_finding (
 );
 
 CREATE UNIQUE INDEX reconcile_finding_open ON dutiful.reconcile_finding (app, name, key) WHERE closed_at IS NULL;
-CREATE INDEX reconcile_finding_class ON dutiful.reconcile_finding (app, name, class, first_seen) WHERE closed_at IS NULL;
+CREATE INDEX reconcile_finding_class ON dutiful.reconcile_finding (app, name, class, first_seen, key) WHERE closed_at IS NULL;
 CREATE INDEX reconcile_finding_closed ON dutiful.reconcile_finding (closed_at) WHERE closed_at IS NOT NULL;
 
 -- One drill of a task, and what came of it. "code" is a hash of the body and what it calls of the project ('': it could

@@ -922,6 +922,7 @@ CREATE INDEX dutiful_trace_at ON dutiful_trace (at);
 -- A reconciliation as it was last declared, and how far it is. What is due before the watermark was found done when
 -- it was moved there. "memory" is for how long it is known here that a duty was done (null: for ever), and no window
 -- reaches further back (I10). "wants": why the whole window is to be looked at next. Whoever walks it holds the lease.
+-- "attend": how long a duty may wait for a person. While it is paused no worker makes a pass.
 CREATE TABLE dutiful_reconcile (
     app          text NOT NULL,
     name         text NOT NULL,
@@ -946,10 +947,16 @@ CREATE TABLE dutiful_reconcile (
     walker       text,
     walked_until integer,
     gone_at      integer,
+    attend       integer,
+    paused_at    integer,
+    paused_by    text,
+    paused_until integer,
+    pause_reason text,
     PRIMARY KEY (app, name),
     CONSTRAINT reconcile_memory CHECK (memory IS NULL OR reach <= memory),
     CONSTRAINT reconcile_error CHECK ((error IS NULL) = (error_at IS NULL)),
-    CONSTRAINT reconcile_walker CHECK ((walker IS NULL) = (walked_until IS NULL))
+    CONSTRAINT reconcile_walker CHECK ((walker IS NULL) = (walked_until IS NULL)),
+    CONSTRAINT reconcile_paused CHECK ((paused_at IS NULL) = (paused_by IS NULL))
 );
 
 -- One pass: what was expected in its window, of which class, and what was done about it. Written before anything is
@@ -1007,7 +1014,7 @@ CREATE TABLE dutiful_reconcile_finding (
 );
 
 CREATE UNIQUE INDEX dutiful_reconcile_finding_open ON dutiful_reconcile_finding (app, name, key) WHERE closed_at IS NULL;
-CREATE INDEX dutiful_reconcile_finding_class ON dutiful_reconcile_finding (app, name, class, first_seen) WHERE closed_at IS NULL;
+CREATE INDEX dutiful_reconcile_finding_class ON dutiful_reconcile_finding (app, name, class, first_seen, key) WHERE closed_at IS NULL;
 CREATE INDEX dutiful_reconcile_finding_closed ON dutiful_reconcile_finding (closed_at) WHERE closed_at IS NOT NULL;
 
 -- One drill of a task, and what came of it. "code" is a hash of the body and what it calls of the project ('': it could
