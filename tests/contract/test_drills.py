@@ -16,7 +16,9 @@ from dutiful.operations.drills import KEEP, Found, NewDrill
 from tests.contract.stores import APP
 from tests.contract.world import DAY, World, world_at
 
-DRILL = NewDrill("send", "c0de", "0.1.0", "sqlite", "clean", wanted=9, done=8, runs=20, played={"X1": (8, 0)})
+DRILL = NewDrill(
+    "send", "c0de", "0.1.0", "sqlite", "clean", wanted=9, done=8, runs=20, played={"X1": (3, 0), "X3": (5, 0)}
+)
 FOUND = Found("X3", "X3 crash", "DU007", "after COMMIT #1", "receipts 1 → 2 rows", "one transaction")
 
 
@@ -43,7 +45,7 @@ def test_the_last_drills_of_a_task_are_kept(world: World) -> None:
     latest = world.run(drills.latest(APP))
     assert {name: one.runs for name, one in latest.items()} == {"send": KEEP + 2, "u": 20}
     assert latest["u"].findings == [FOUND] and latest["u"].by == "ben"
-    assert latest["send"].played == {"X1": (8, 0)}
+    assert latest["send"].played == {"X1": (3, 0), "X3": (5, 0)}
     assert [latest["send"].changed(code) for code in ("c0de", "other", "", None)] == [False, True, None, None]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Annotated, Any
 
 import dutiful
+from dutiful.check.hashing import Hashes
 from dutiful.model.ids import make_id
 from dutiful.model.jobs import Ending, Failure, Lane, NewJob, NewWorker
 from dutiful.model.locks import LockAsk
@@ -17,6 +19,7 @@ from dutiful.operations import (
     alerts,
     bulk,
     claims,
+    drills,
     enqueue,
     groups,
     lanes,
@@ -30,6 +33,7 @@ from dutiful.operations import (
     schedules,
     settle,
     starts,
+    waivers,
     workers,
 )
 from dutiful.operations.bulk import Wanted
@@ -107,7 +111,7 @@ def furnish(app: dutiful.App, ids: dict[str, str]) -> dict[str, str]:
     """Something for every screen to show beside jobs; returns what addresses name, by the router's words."""
     run = app.engine.run
     ann = Operator("ann", perms="operator")
-    run(registry.register(app.name, "2026.11.1", [declared_of(task) for task in app.tasks.values()]))
+    declare(app)
     run(alerts.declare(app.name, {"ops": "webhook", "mail": "smtp"}))
     ids["message"] = run(page_deeds.try_channel(app.name, "ops", actor="ann"))
     [message] = run(alerts.take(app.name, ["ops"], 1))
@@ -120,6 +124,7 @@ def furnish(app: dutiful.App, ids: dict[str, str]) -> dict[str, str]:
     run(queues.pause(app.name, "billing", actor="ann", reason="the bank is closed"))
     doubt(app, ids)
     reconciled(app, ids)
+    checked(app)
     ids["bulk"] = run(
         bulk.begin(app.name, "discard", Wanted(queue="mail"), actor=ann.id, reason="old", limit=2)
     ).id
@@ -135,6 +140,34 @@ def furnish(app: dutiful.App, ids: dict[str, str]) -> dict[str, str]:
     ids["group"] = first.fingerprint
     run(acks.acknowledge(app.name, f"group:{rest[0].fingerprint}", actor="ann", note_text="known"))
     return ids
+
+
+def declare(app: dutiful.App) -> None:
+    """What a worker says of its tasks."""
+    app.engine.run(
+        registry.register(app.name, "2026.11.1", [declared_of(task) for task in app.tasks.values()])
+    )
+
+
+def checked(app: dutiful.App) -> None:
+    """One task drilled clean, one with findings, one whose drill could not be compared; a line is waived."""
+    run = app.engine.run
+    told = "receipts 1 → 2 rows   [order_id=7]"
+    found = drills.Found(
+        "X3", "X3 crash", "DU007", "after COMMIT #1 (shop/mail.py:41), rerun", told, "one tx"
+    )
+    played = {"X1": (3, 0), "X2": (9, 0), "X3": (7, 0), "X4": (2, 0), "X5": (9, 0)}
+    clean = drills.NewDrill("shop.resize", "", "0.1.0", "sqlite", "clean", "", 30, 30, 64, 9_000_000)
+    clean = replace(clean, code=Hashes().of(app.tasks["shop.resize"].function), played=played)
+    bad = replace(clean, task="shop.charge", code="other", outcome="findings", findings=[found])
+    bad = replace(bad, played={"X1": (3, 0), "X3": (7, 2)}, mode={"process": True})
+    why = "Unseen I/O: socket to smtp.example."
+    run(drills.record(app.name, replace(clean, outcome="findings", findings=[found]), by="ci"))
+    run(drills.record(app.name, replace(clean, mode={"calls": 0}), by="ann"))
+    run(drills.record(app.name, bad, by="ann"))
+    run(drills.record(app.name, replace(bad, task="shop.report", outcome="not comparable", why=why), by="ci"))
+    said = {"owner": "billing", "reason": "the bank's own report is read each morning"}
+    run(waivers.waive(app.name, "shop.charge", "reconciled", actor="ann", span_us=90 * DAY, **said))
 
 
 def doubt(app: dutiful.App, ids: dict[str, str]) -> None:

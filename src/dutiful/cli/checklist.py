@@ -107,7 +107,8 @@ def _put_cell(printer: Printer, cell: Cell) -> None:
     printer.prose(f"{sign} {cell.line:<12} {cell.words}", indent="  ", hanging=" " * 17)
     if cell.state == "missing":
         rule = LINES[cell.line].rule
-        printer.put(f"{'':17}{cell.fix}{'   ' if cell.fix else ''}explain {rule}")
+        said = [cell.fix, f"explain {rule}" if rule else ""]
+        printer.put(f"{'':17}{'   '.join(one for one in said if one)}")
 
 
 def told_sum(lines: Sequence[Line]) -> str:
@@ -147,7 +148,7 @@ def _of_cell(cell: Cell) -> Mapping[str, Any]:
         "state": cell.said,
         "words": cell.words,
         "fix": cell.fix,
-        "rule": LINES[cell.line].rule,
+        "rule": LINES[cell.line].rule or None,
         "waiver": None
         if waiver is None
         else {

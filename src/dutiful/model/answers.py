@@ -32,7 +32,7 @@ OPEN: Final[frozenset[State]] = frozenset({"missing", "unknown", "declared"})
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the checklist: the head of its column, what it asks, and the nearest rule of check."""
+    """A line of the checklist: the head of its column, what it asks, the nearest rule of check ("": none)."""
 
     name: str
     title: str

@@ -55,8 +55,8 @@ def _drilled(facts: Facts, *kinds: str) -> Said | None:
     shown = [drill.played.get(kind, (0, 0)) for kind in kinds]
     if not all(played and not failed for played, failed in shown):
         return None
-    count = sum(played for played, _ in (shown or drill.played.values()))
-    words = f"Drilled {ago(drill.at_us, facts.now_us)}: {_many(count, 'scenario')}, nothing found"
+    count = _many(sum(played for played, _ in shown), "scenario")
+    words = f"Drilled {ago(drill.at_us, facts.now_us)}: {count} of {', '.join(kinds)}, nothing found"
     if drill.changed is None:
         return "unknown", f"{words}; whether the code changed since is not known here.", DRILL
     if drill.changed:
@@ -88,7 +88,7 @@ def _idempotent(facts: Facts) -> Said:
             return "missing", words, "mend what its last drill found, then drill it again"
         if drill.outcome == "not comparable":
             return "missing", f"{when}, and its ends could not be compared: {drill.why}", DRILL
-        clean = _drilled(facts)
+        clean = _drilled(facts, "X1", "X3")
         if clean is not None and clean[0] == "drilled":
             return clean
     if facts.delivery == "exactly_once":
@@ -96,7 +96,8 @@ def _idempotent(facts: Facts) -> Said:
     if facts.delivery == "at_most_once":
         return _one_start(facts)
     if drill is not None:
-        return _drilled(facts) or ("missing", "Its drill played nothing.", DRILL)
+        words = "Its drill left out what is run twice (X1), or cut off (X3)."
+        return _drilled(facts, "X1", "X3") or ("missing", words, DRILL)
     return "missing", "It may run again after a crash, and nobody has drilled it.", DRILL
 
 
@@ -154,7 +155,7 @@ def _queue(facts: Facts) -> Said:
     where = f"Queue {facts.queue}, priority {facts.declared.get('priority', 0)}"
     if facts.target_us is None:
         fix = f'app.queue("{facts.queue}", target="2m")'
-        return "declared", f"{where}; nobody said how long its jobs may wait.", fix
+        return "declared", f"{where}; no worker has said how long its jobs may wait.", fix
     if facts.sampled_us is None:
         return "declared", f"{where}, target {span(facts.target_us)}; it is not watched yet.", ""
     seen = ago(facts.sampled_us, facts.now_us)
@@ -169,11 +170,12 @@ def _transactions(facts: Facts) -> Said:
 
 
 def _dead(facts: Facts) -> Said:
+    are = f"{_many(facts.dead, 'job')} {'is' if facts.dead == 1 else 'are'} dead"
     if facts.unseen:
-        words = f"{_many(facts.unseen, 'cause')} of death that nobody has seen"
-        return "missing", f"{words}; {_many(facts.dead, 'job')} are dead.", "dutiful dead groups --unseen"
+        words = f"{are}, of {_many(facts.unseen, 'cause')} that nobody has seen."
+        return "missing", words, "dutiful dead groups --unseen"
     if facts.dead:
-        return "observed", f"{_many(facts.dead, 'job')} are dead, of causes that somebody has seen.", ""
+        return "observed", f"{are}, of causes that somebody has seen.", ""
     if facts.done or facts.failed:
         return "observed", "It runs, and none is dead.", ""
     return "declared", "What dies is kept until a person closes it; none ran of late.", ""
@@ -259,7 +261,7 @@ _TABLE: Final[tuple[tuple[Line, Callable[[Facts], Said]], ...]] = (
     (Line("outside", "At most once", "Are calls to the world outside made once?", "DU004"), _outside),
     (Line("order", "Order", "Do jobs of one thing run in order?", "DU028"), _order),
     (Line("late", "Late", "What if it runs a month late?", "DU027"), _late),
-    (Line("supervised", "Supervision", "Who sees to it?", "DU038"), _supervised),
+    (Line("supervised", "Supervision", "Who sees to it?", ""), _supervised),
 )
 
 LINES: Final[Mapping[str, Line]] = {line.name: line for line, _ in _TABLE}

@@ -17,6 +17,7 @@ from ..operations.inspect import JobView
 from ..supervise.ops import Ops
 from .asking import Ask
 from .bulk_verbs import BULK_VERBS
+from .checklist_verbs import CHECKLIST_VERBS
 from .dialogs import REASON, REASON_NEEDED, Dialog, Field, Verb
 from .page_verbs import PAGE_VERBS
 from .reconcile_verbs import RECONCILE_VERBS
@@ -232,6 +233,7 @@ def _break_lock(ask: Ask) -> str:
 VERBS: tuple[Verb, ...] = (
     *BULK_VERBS,
     *THING_VERBS,
+    *CHECKLIST_VERBS,
     *PAGE_VERBS,
     *RECONCILE_VERBS,
     *(Verb(one, f"/jobs/{{id}}/{one}", _job_dialog(one), _job_act(one), NEEDS[one]) for one in _JOB),

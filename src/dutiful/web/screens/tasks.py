@@ -14,6 +14,7 @@ from ...operations.registry import TaskRow
 from ...operations.why_facts import WorkerFact
 from ..asking import Ask
 from ..guard import Refused
+from .checklist import DrillRow, LineCell, Matrix, drills_of, matrix, of_task
 from .groups import GroupRow, rows_of_task
 from .rows import JobRow, rows_of
 
@@ -60,9 +61,14 @@ class TaskLine:
 
 @dataclass(frozen=True, slots=True)
 class TaskList:
-    """A page of tasks by name; ``new`` are in this process's code, and no worker has said them yet."""
+    """A page of tasks by name; ``new`` are in this process's code, and no worker has said them yet.
+
+    ``runs``: how they go is shown; else the checklist.
+    """
 
     rows: list[TaskLine]
+    checklist: Matrix
+    runs: bool
     new: list[str]
     total: int
     next: str | None
@@ -73,9 +79,15 @@ class TaskList:
 
 @dataclass(frozen=True, slots=True)
 class TaskPage:
-    """One task: its declaration by name, what died of it, and its latest jobs."""
+    """One task: how it answers the checklist, its declaration, its drills, what died of it, its latest jobs.
+
+    ``line`` is the one that somebody came for.
+    """
 
     task: TaskLine
+    lines: list[LineCell]
+    line: str
+    drills: list[DrillRow]
     facts: list[tuple[str, str]]
     groups: list[GroupRow]
     jobs: list[JobRow]
@@ -93,7 +105,9 @@ def task_list(ask: Ask) -> TaskList:
     rows = [_line(ask, known[name], workforce, points[name], dead[name]) for name in shown]
     more = ask.here(**{"from": start + LISTED_MAX}) if len(names) > start + LISTED_MAX else None
     new = sorted({task.name for task in ask.site.tasks.values()} - set(names))[:LISTED_MAX]
-    return TaskList(rows, new, len(names), more, ask.link(ask.path), start > 0, now)
+    first = ask.link(ask.path, runs=ask.text("runs"))
+    lines, runs = matrix(ask, shown), ask.text("runs") is not None
+    return TaskList(rows, lines, runs, new, len(names), more, first, start > 0, now)
 
 
 def one_task(ask: Ask) -> TaskPage:
@@ -112,7 +126,16 @@ def one_task(ask: Ask) -> TaskPage:
     dead = (sum(one.n for one in found), len(found))
     jobs = ask.run(inspect.jobs(ask.site.name, task=name, limit=LATEST))
     line = _line(ask, known[name], workforce, _lately(ask, now, name)[name], dead)
-    return TaskPage(line, _facts(known[name][0].facts), rows_of_task(ask, found), rows_of(ask, jobs), now)
+    return TaskPage(
+        task=line,
+        lines=of_task(ask, name),
+        line=ask.text("line") or "",
+        drills=drills_of(ask, name),
+        facts=_facts(known[name][0].facts),
+        groups=rows_of_task(ask, found),
+        jobs=rows_of(ask, jobs),
+        now_us=now,
+    )
 
 
 def _known(ask: Ask) -> dict[str, list[TaskRow]]:
@@ -189,7 +212,10 @@ WORDS = {
     "isolation": "runs in a",
     "database": "works in database",
     "lookup": "has a lookup",
-    "gates": "has gates",
+    "order": "runs in an order",
+    "lock": "has a lock",
+    "rate": "has a rate",
+    "fair": "shares fairly",
     "group": "group",
     "batch": "batch",
     "aliases": "also called",

@@ -1,0 +1,139 @@
+"""The checklist as the page shows it: a row for each task, a cell for each line; of one task all words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from ...check.catalogue import all_rules
+from ...check.hashing import Hashes
+from ...model.answers import Cell, Facts, Waived
+from ...model.checklist import LINES, Sum, checklist, summed
+from ...operations import checklist as checklists
+from ...operations import drills
+from ...operations.drills import Drill
+from ..asking import Ask
+from ..site import Site
+
+DRILLS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A column."""
+
+    name: str
+    title: str
+    asks: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineCell:
+    """A line of one task, with the rule of check that is nearest to it."""
+
+    line: str
+    title: str
+    asks: str
+    state: str
+    said: str
+    sign: str
+    words: str
+    fix: str
+    rule: str
+    why: str
+    waiver: Waived | None
+    waived: bool
+    """Whether a person's waiver holds, which a person may end."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """One task in the matrix."""
+
+    name: str
+    cells: list[LineCell]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """All of it; ``sum`` is over all tasks, also those of other pages."""
+
+    heads: list[Head]
+    rows: list[CheckRow]
+    sum: Sum
+    code: bool
+    """Whether the code is at hand, so that it is known if a drill is of this code."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrillRow:
+    """A drill that is kept; ``changed``: the code is another one now, None where that is not known."""
+
+    drill: Drill
+    changed: bool | None
+    failed: int
+
+
+_CODES: WeakKeyDictionary[Site, dict[str, str]] = WeakKeyDictionary()
+
+
+def codes_of(site: Site) -> Mapping[str, str]:
+    """The hashes of this process's tasks, by name; read once, for the code of a process stays as it is."""
+    found = _CODES.get(site)
+    if found is None:
+        hashes = Hashes()
+        found = {name: hashes.of(task.function) for name, task in site.tasks.items()}
+        _CODES[site] = found
+    return found
+
+
+def matrix(ask: Ask, shown: Sequence[str]) -> Matrix:
+    """The checklist of all tasks; the rows of those that are shown."""
+    found = {one.task: checklist(one) for one in _facts(ask)}
+    rows = [_row(name, found[name]) for name in shown if name in found]
+    heads = [Head(one.name, one.title, one.asks) for one in LINES.values()]
+    return Matrix(heads, rows, summed(list(found.values())), ask.site.app is not None)
+
+
+def of_task(ask: Ask, name: str) -> list[LineCell]:
+    """All lines of one task."""
+    facts = _facts(ask, name)
+    return _row(name, checklist(facts[0])).cells if facts else []
+
+
+def drills_of(ask: Ask, name: str) -> list[DrillRow]:
+    """Its last drills."""
+    code = codes_of(ask.site).get(name)
+    found = ask.run(drills.of(ask.site.name, name, limit=DRILLS))
+    return [DrillRow(one, one.changed(code), sum(bad for _, bad in one.played.values())) for one in found]
+
+
+def _facts(ask: Ask, name: str | None = None) -> list[Facts]:
+    return ask.run(checklists.facts(ask.site.name, name, codes=codes_of(ask.site)))
+
+
+def _row(name: str, cells: Sequence[Cell]) -> CheckRow:
+    rules = all_rules()
+    return CheckRow(
+        name,
+        [
+            LineCell(
+                line=cell.line,
+                title=LINES[cell.line].title,
+                asks=LINES[cell.line].asks,
+                state=cell.state,
+                said=cell.said,
+                sign=cell.sign,
+                words=cell.words,
+                fix=cell.fix,
+                rule=LINES[cell.line].rule,
+                why=rules[rule].why if (rule := LINES[cell.line].rule) else "",
+                waiver=cell.waiver,
+                waived=cell.state == "waived"
+                and cell.waiver is not None
+                and cell.waiver.until_us is not None,
+            )
+            for cell in cells
+        ],
+    )
