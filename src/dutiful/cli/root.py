@@ -18,6 +18,7 @@ from .session import Session
 
 COMMANDS = {
     "demo": ("demo", "One minute: workers killed on purpose, nothing lost or doubled."),
+    "init": ("init", "Write a first project: tasks, tests, drills."),
     "dev": ("dev", "A worker that reloads, and the page, in one terminal."),
     "worker": ("worker", "Run jobs; drains on SIGTERM, a second one stops."),
     "enqueue": ("enqueue", "Store one job of a task."),
