@@ -10,7 +10,7 @@ import pytest
 
 from dutiful.model.checklist import checklist
 from dutiful.model.errors import WaiverRefused
-from dutiful.operations import audit, drills, registry, waivers
+from dutiful.operations import audit, drills, numbers, registry, waivers
 from dutiful.operations import checklist as checklists
 from dutiful.operations.drills import KEEP, Found, NewDrill
 from tests.contract.stores import APP
@@ -126,3 +126,20 @@ def test_the_facts_are_of_what_is_in_the_store(world: World) -> None:
     found = replace(DRILL, outcome="findings", findings=[FOUND])
     world.run(drills.record(APP, found, by="ann"))
     assert state(world, "idempotent") == "missing"
+
+
+def test_the_verdict_names_the_tasks_that_nobody_drilled_clean(world: World) -> None:
+    def seen() -> tuple[list[str], int | None, int | None]:
+        found = world.run(numbers.numbers(APP))
+        told = [one for one in found.unchecked if one.startswith("drills")]
+        return told, found.facts["tasks_drilled"], found.facts["tasks_with_drill_findings"]
+
+    other = registry.Declared("other", 1, "q", 0, "ann", "at_least_once", {})
+    world.run(registry.register(APP, "1", [other]))
+    assert seen() == (["drills"], 0, 0)
+    world.run(drills.record(APP, replace(DRILL, outcome="findings", findings=[FOUND]), by="ann"))
+    assert seen() == (["drills"], 0, 1)
+    world.run(drills.record(APP, DRILL, by="ann"))
+    assert seen() == (["drills of 1 of 2 tasks"], 1, 0)
+    world.run(drills.record(APP, replace(DRILL, task="other"), by="ann"))
+    assert seen() == ([], 2, 0)

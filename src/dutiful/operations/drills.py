@@ -129,6 +129,13 @@ def latest(app: str, task: str | None = None) -> Steps[dict[str, Drill]]:
     return {row[1]: Drill.of(row) for row in rows}
 
 
+def undrilled(tasks: int, clean: int) -> str:
+    """What nobody has drilled clean, in words; "" if all is."""
+    if tasks and clean >= tasks:
+        return ""
+    return f"drills of {tasks - clean} of {tasks} tasks" if clean else "drills"
+
+
 def _short(one: Found) -> Found:
     return Found(
         one.scenario, one.title, one.rule, one.story[:TEXT_MAX], one.differs[:TEXT_MAX], one.fix[:TEXT_MAX]

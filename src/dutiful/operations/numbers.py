@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..model.verdict import Name, Numbers, Queue, Thing, Watch
-from . import reconcile_things, things, unseen
+from . import drills, reconcile_things, things, unseen
 from .plan import Call, Row, Steps, as_json, query
 from .thing_facts import Channel, DueHere, QueueFact, WorkerHere
 
@@ -27,8 +27,8 @@ SOON_US = 86_400_000_000
 LATELY_US = 60_000_000
 """A worker that left so lately still counts as taking its queues: a deploy loses nothing."""
 
-UNCHECKED = ("drills", "checks")
-"""What nobody can look at yet."""
+UNCHECKED = ("checks",)
+"""What nobody can look at yet: what ``dutiful check`` finds in code is kept nowhere."""
 
 
 @query
@@ -78,7 +78,9 @@ def read(app: str) -> Steps[Numbers]:
     waived = {name for name, row in said.items() if reconcile_things.waived(row[2])}
     covered = len((reconciled.tasks | waived) & said.keys())
     uncovered = reconcile_things.unchecked(len(said), covered)
-    unchecked = [*([uncovered] if uncovered else []), *UNCHECKED]
+    [(drilled, bad)] = yield Call("count_drilled", {"app": app})
+    undrilled = drills.undrilled(len(said), int(drilled or 0))
+    unchecked = [*(one for one in (uncovered, undrilled) if one), *UNCHECKED]
     watches = [
         Watch(name, period, max(0, age), note)
         for name, period, age, note in (yield Call("read_watchers", {"app": app}))
@@ -95,6 +97,7 @@ def read(app: str) -> Steps[Numbers]:
     found = unseen.owned(found, owners, _tasks(found, groups, fresh))
     facts = _facts(heads, queues, workers, found, now) | _counted(book, seen) | reconciled.facts
     facts |= {"tasks": len(said), "tasks_unreconciled_by_choice": len(waived - reconciled.tasks)}
+    facts |= {"tasks_drilled": int(drilled or 0), "tasks_with_drill_findings": int(bad or 0)}
     lines = _queues(heads, queues, now)
     return Numbers(app, now, found, watches, unread, unchecked, facts, lines, state, since)
 

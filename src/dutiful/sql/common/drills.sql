@@ -55,3 +55,9 @@ DELETE FROM dutiful.waiver WHERE app = :app AND task = :task AND line = :line RE
 -- name: forget_waivers
 -- What lapsed long ago.
 DELETE FROM dutiful.waiver WHERE app = :app AND until < :now - :keep
+
+-- name: count_drilled
+-- Of the tasks that are declared, how many were drilled clean when they were last drilled, and how many were not.
+SELECT sum(CASE WHEN d.outcome = 'clean' THEN 1 ELSE 0 END), sum(CASE WHEN d.outcome = 'findings' THEN 1 ELSE 0 END)
+  FROM (SELECT DISTINCT n.name FROM dutiful.task AS n WHERE n.app = :app) AS t
+  JOIN dutiful.drill AS d ON d.id = (SELECT max(l.id) FROM dutiful.drill AS l WHERE l.app = :app AND l.task = t.name)

@@ -96,6 +96,11 @@ def matrix(ask: Ask, shown: Sequence[str]) -> Matrix:
     return Matrix(heads, rows, summed(list(found.values())), ask.site.app is not None)
 
 
+def checks(ask: Ask) -> Sum:
+    """How it stands, over all tasks."""
+    return summed([checklist(one) for one in _facts(ask)])
+
+
 def of_task(ask: Ask, name: str) -> list[LineCell]:
     """All lines of one task."""
     facts = _facts(ask, name)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...model.checklist import Sum
 from ...operations import health, inspect
 from ..asking import Ask
+from .checklist import checks
 from .machinery import QueueRow, queues
 from .rows import JobRow, rows_of
 
@@ -26,6 +28,8 @@ class Home:
     late: list[QueueRow]
     latest: list[JobRow]
     """The newest of the dead."""
+    checks: Sum
+    """How many tasks pass the checklist, and how many of its lines are missing or waived."""
     empty: bool
     """Whether there is no job at all yet."""
     now_us: int
@@ -47,6 +51,7 @@ def home(ask: Ask) -> Home:
         silent=sum(1 for one in workforce if one.silent),
         late=[one for one in listed if one.late],
         latest=rows_of(ask, latest),
+        checks=checks(ask),
         empty=not newest,
         now_us=now,
     )
