@@ -92,6 +92,26 @@ def test_the_governor_says_how_to_go_on(told: Told) -> None:
     assert told("--approve", "1")[0] == 5
 
 
+def test_it_is_paused_and_goes_on(told: Told) -> None:
+    told()
+    assert told("send", "--pause")[0] == 5 and "reason" in told("send", "--pause")[1]
+    code, said = told("send", "--pause", "--for", "2h", "--reason", "the archive moves")
+    assert code == 0 and "Reconciliation send is paused" in said
+    assert "PAUSED" in told("--list")[1]
+    code, said = told("send", "--resume")
+    assert code == 0 and "goes on" in said and "PAUSED" not in told("--list")[1]
+    code, said = told("send", "--resume")
+    assert code == 5 and "is not paused" in said
+    wrong = (
+        ("--pause",),
+        ("send", "--for", "2h"),
+        ("send", "--pause", "--resume"),
+        ("send", "--pause", "--dry-run"),
+    )
+    for args in wrong:
+        assert told(*args)[0] == 2, args
+
+
 def test_what_cannot_be_checked_or_understood(told: Told) -> None:
     sql("DROP TABLE receipts")
     code, said = told()

@@ -16,10 +16,8 @@ from dutiful.app import reconcile_pass
 from dutiful.app.reconcile_pass import Sweep
 from dutiful.model.errors import InvalidReconcile, ReconcileRefused
 from dutiful.model.verdict import judge
-from dutiful.operations import numbers, people, reconcile, registry, verify
+from dutiful.operations import numbers, people, reconcile, verify
 from dutiful.sources import SqlTable
-from dutiful.worker.bookkeeping import declared_of
-from dutiful.worker.reconciling import Reconciling
 from tests.contract.markets import DAY, HOUR, MINUTE, ORDERS, RECEIPTS, Market, counted
 from tests.contract.reconcile_worlds import explore
 
@@ -212,48 +210,6 @@ def test_without_evidence_our_own_records_count(rows_url: str) -> None:
         market.close()
 
 
-def test_a_declaration_that_raises_is_told_and_not_swallowed(market: Market) -> None:
-    """Cannot check: LOST and DOUBLED are unknown until a pass is made again."""
-
-    class Engine:
-        name = market.app.engine.name
-        run = staticmethod(market.app.engine.run)
-        wake = staticmethod(lambda queue: None)
-
-    from types import SimpleNamespace
-
-    from tests.contract.markets import new_worker
-
-    worker = SimpleNamespace(app=market.app, engine=Engine, id=market.app.engine.run(_register(new_worker())))
-    chore = Reconciling(worker)  # type: ignore[arg-type]
-    market.sql(f"ALTER TABLE {ORDERS} RENAME TO {ORDERS}_away")
-    chore.turn()
-    [stored] = market.app.engine.run(reconcile.look("shop"))
-    assert stored.error is not None and ORDERS in stored.error
-    found = judge(market.app.engine.run(numbers.numbers("shop")))
-    assert "reconcile send could not check" in found.number("lost").unknown
-    assert "reconcile send could not check" in found.number("doubled").unknown
-    market.sql(f"ALTER TABLE {ORDERS}_away RENAME TO {ORDERS}")
-    market.order(1)
-    chore.turn()  # too early to try again
-    assert market.found() == []
-    market.later(2 * MINUTE)
-    chore.turn()
-    assert [one.made for one in market.found()] == [True]
-    assert (
-        "could not check" not in judge(market.app.engine.run(numbers.numbers("shop"))).number("lost").unknown
-    )
-    market.later(2 * DAY + HOUR)
-    found = judge(market.app.engine.run(numbers.numbers("shop")))
-    assert "reconcilers silent for" in found.number("lost").unknown
-
-
-def _register(worker: Any) -> Any:
-    from dutiful.operations import workers
-
-    return workers.register(worker)
-
-
 def test_rows_that_name_no_duty_are_refused(market: Market) -> None:
     for expected, says in (
         (f"SELECT id, paid_at AS due FROM {ORDERS}", "'id', which is no argument of send"),
@@ -407,21 +363,3 @@ def test_random_worlds_lose_things_and_all_is_found(tmp_path: Path) -> None:
     assert [one.wrong for one in found] == [[]] * 3
     assert sum(one.missing for one in found) > 40 and sum(one.repaired for one in found) > 20
     assert sum(one.reported for one in found) > 10
-
-
-def test_the_verdict_says_of_how_many_tasks_nothing_is_compared(market: Market) -> None:
-    app = market.app
-
-    @app.task(name="cache", reconcile=None, because="rebuilt nightly")
-    def cache() -> None: ...
-
-    def unchecked() -> str:
-        app.engine.run(registry.register("shop", "", [declared_of(task) for task in app.tasks.values()]))
-        return " ".join(app.engine.run(numbers.numbers("shop")).unchecked)
-
-    assert "business data" not in unchecked() and "reconcilers" not in unchecked()
-
-    @app.task(name="mail")
-    def mail() -> None: ...
-
-    assert "the business data of 1 of 3 tasks" in unchecked()

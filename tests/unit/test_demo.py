@@ -16,6 +16,7 @@ from dutiful.demo.naive import Queue
 from dutiful.demo.orders import ORDERS_MAX, Order, OrderFile, read_orders
 from dutiful.demo.plan import Crash, make_plan, orders_needed
 from dutiful.demo.points import Report
+from dutiful.demo.reconciled import Reconciled
 from dutiful.demo.story import Story
 from dutiful.demo.watch import Hit
 from dutiful.model.errors import InvalidOption
@@ -181,16 +182,24 @@ def test_it_demonstrates_only_if_c_is_exact_and_the_others_are_not(
 
 
 @pytest.mark.parametrize(
-    ("refused", "folded", "failure", "complaints"),
+    ("refused", "folded", "failure", "twice", "complaints"),
     [
-        (True, 2, "", []),
-        (False, 2, "", ["was not seen refused"]),
-        (True, 1, "", ["folded 1 duplicates"]),
-        (True, 2, "it was not done.", ["it was not done."]),
+        (True, 2, "", 1, []),
+        (False, 2, "", 1, ["was not seen refused"]),
+        (True, 1, "", 1, ["folded 1 duplicates"]),
+        (True, 2, "it was not done.", 1, ["it was not done."]),
+        (
+            True,
+            2,
+            "",
+            0,
+            ["app.reconcile found 2 expected, 2 in order in lane B, and the books 0 lost and 1 dou"],
+        ),
+        (True, 2, "", None, ["lane B was not reconciled."]),
     ],
 )
 def test_what_was_seen_counts_beside_the_books(
-    refused: bool, folded: int, failure: str, complaints: list[str]
+    refused: bool, folded: int, failure: str, twice: int | None, complaints: list[str]
 ) -> None:
     orders = (order("x"), order("y"))
     charged = {"A": "x", "B": "xyy", "C": "xy"}
@@ -198,7 +207,12 @@ def test_what_was_seen_counts_beside_the_books(
     hit = Hit(
         Crash("x", "gap", "stop"), Report("C", "x", "gap", 1, 1), cast(Member, None), 1, 0.0, refused=refused
     )
-    facts = outcome.Facts(charges, 1, {"A": [], "B": [], "C": [hit]}, 2, folded, "y", 1, {})
+    reconciled = {"A": Reconciled(2, 1, 1, 0), "C": Reconciled(2, 2, 0, 0)}
+    if twice is not None:
+        reconciled["B"] = Reconciled(2, 2 - twice, 0, twice)
+    facts = outcome.Facts(
+        charges, 1, {"A": [], "B": [], "C": [hit]}, 2, folded, "y", 1, {}, reconciled=reconciled
+    )
     end = outcome.reckon(OrderFile(Path("orders.csv"), orders, ()), facts, failure)
     assert [complaint in why for complaint, why in zip(complaints, end.why, strict=True)] == [True] * len(
         complaints

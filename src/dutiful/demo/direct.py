@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 from ..model.verdict import Verdict
-from . import outcome
+from . import outcome, reconciled
+from .commands import CommandFailed
 from .crew import SIZE, CrewFailed
 from .options import FAST, KILLS, LANE_C, SLOW, Pace, Wanted
 from .orders import OrderFile, read_orders
@@ -21,7 +22,8 @@ from .page import desktop, show
 from .places import Folder, Settings
 from .plan import Plan, make_plan, orders_needed
 from .points import reports
-from .poison import Poison, RetryFailed
+from .poison import Poison
+from .reconciled import Reconciled
 from .stage import Stage
 from .story import Story
 from .watch import Watch
@@ -62,7 +64,9 @@ def demonstrate(options: Wanted) -> int:
             with Stage(found.orders, settings, keep=options.keep) as stage:
                 folder = stage.folder if options.keep else None
                 _introduce(story, folder, found, seed=seed, kills=kills)
-                play = Show(stage, plan, pace, story, interrupted, opens=_opens(options))
+                play = Show(
+                    stage, plan, pace, story, interrupted, opens=_opens(options), lane_c=settings.lane_c
+                )
                 failure = play.play()
                 end = outcome.reckon(found, play.facts(), failure)
                 if _stays(options) and not failure and stage.page.visited:
@@ -89,7 +93,15 @@ class Show:
     """One performance on a stage that is set."""
 
     def __init__(
-        self, stage: Stage, plan: Plan, pace: Pace, story: Story, interrupted: list[int], *, opens: bool
+        self,
+        stage: Stage,
+        plan: Plan,
+        pace: Pace,
+        story: Story,
+        interrupted: list[int],
+        *,
+        opens: bool,
+        lane_c: str,
     ) -> None:
         self._stage, self._pace, self._story, self._interrupted = stage, pace, story, interrupted
         self.watches = {
@@ -105,6 +117,8 @@ class Show:
             for lane in stage.lanes
         }
         self.poison = Poison(plan.poison, stage.c, stage.folder, story, stage.page, pace=pace)
+        self.reconciled: dict[str, Reconciled] = {}
+        self._lane_c = lane_c
         self.verdict: Verdict | None = None
         """What ``dutiful verdict`` said of lane C at the end, while its workers were there."""
         self._opens = opens
@@ -131,10 +145,13 @@ class Show:
                         self._stage.drain()
                         return f"it was not done after {self._pace.limit_s:.0f} s: {missing}."
                 time.sleep(TICK_S)
+            self._reconcile()
             self._judge()
             if not self._stage.drain():
                 return "workers did not end when they were told to."
-        except (CrewFailed, RetryFailed) as failure:
+            for letter in ("A", "B"):
+                self.reconciled[letter] = reconciled.rehearsed(self._stage.folder, letter)
+        except (CrewFailed, CommandFailed) as failure:
             return f"{failure}."
         finally:
             self._story.settle()
@@ -171,6 +188,13 @@ class Show:
                 show(page.address)
         else:
             self._story.say(f"No page: {page.failed}")
+
+    def _reconcile(self) -> None:
+        """Lane C against the bank, by the command: what it finds is in the verdict. Raises CommandFailed."""
+        found = reconciled.by_command(self._stage.folder, self._lane_c)
+        self.reconciled["C"] = found
+        sign, colour = ("✗", "red") if found.missing or found.surplus else ("✓", "green")
+        self._story.tell("C", sign, f"dutiful reconcile --app {self._lane_c}: {found.words}", colour)
 
     def _judge(self) -> None:
         """The verdict, once all that can be known is known, or it took too long. Raises Interrupted."""
@@ -219,6 +243,7 @@ class Show:
             retried=len(self.poison.retried) if self.poison.done else 0,
             by_visitor=self.poison.by_visitor,
             verdict=self.verdict,
+            reconciled=self.reconciled,
             left={letter: watch.lane.left() for letter, watch in self.watches.items()},
         )
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
 # A user writes: from dutiful import App, Retry, Run
 from ..app.app import App
 from ..app.running import Run
 from ..model.retry import Retry
-from .bank import Bank
+from .bank import Bank, bank_at
 from .instruments import CardRefused, Instruments
 from .places import this_folder
 
 folder = this_folder()
 app = App("demo", folder.jobs_url)
-bank = Bank(folder.bank, call_s=folder.settings().bank_s)
+bank = bank_at(folder.bank, call_s=folder.settings().bank_s)
 demo = Instruments(app, folder)
 
 
@@ -24,3 +28,14 @@ def charge(order_id: str, cents: int, currency: str, run: Run = Run.given) -> No
     demo.point("before", order_id, run)
     bank.charge("C", order_id, cents, currency, key=run.key("charge"))
     demo.point("gap", order_id, run)
+
+
+def charged(since: datetime, until: datetime) -> list[dict[str, Any]]:
+    """What is done, by the bank's own records."""
+    return Bank(folder.bank).charged("C")
+
+
+@app.reconcile(charge, name="bank", done=charged, every="10s", grace="0s", window="1d")
+def ordered(since: datetime, until: datetime) -> Iterator[dict[str, Any]]:
+    """What is expected: every order that was placed is to be charged once."""
+    yield from folder.placed()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,16 @@ from .bank import Charge
 from .books import Book
 from .orders import OrderFile
 from .places import Folder
+from .reconciled import Reconciled
 from .story import Story
 from .watch import Hit
 
 SCHEMA = "dutiful/demo/1"
+DRILL = (
+    "dutiful", "drill", "dutiful.demo.lane_c:charge", "--fixture", "none",
+    "--args", '["ord-1", 1250, "EUR"]',
+)  # fmt: skip
+"""Lane C's task by itself, with the bank behind HTTP: in a drill that is a simulated provider."""
 TITLES = {"A": "ack first", "B": "ack last", "C": "dutiful"}
 
 
@@ -36,6 +43,8 @@ class Facts:
     left: Mapping[str, int]
     by_visitor: bool = False
     verdict: Verdict | None = None
+    reconciled: Mapping[str, Reconciled] = field(default_factory=dict)
+    """What ``app.reconcile`` found in each lane."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,25 @@ def reckon(found: OrderFile, facts: Facts, failure: str) -> Outcome:
     zombies = [hit for hit in facts.hits["C"] if hit.crash.how == "stop"]
     if not failure and not all(hit.refused for hit in zombies):
         why.append("lane C's worker that was woken after its lease was not seen refused.")
+    if not failure:
+        why += [said for book in kept if (said := _disagrees(book, facts.reconciled.get(book.letter)))]
     return Outcome(found, facts, kept, tuple(why))
+
+
+def _disagrees(book: Book, found: Reconciled | None) -> str:
+    """Whether app.reconcile says something else of a lane than the books, which share nothing with it."""
+    if found is None:
+        return f"lane {book.letter} was not reconciled."
+    seen, kept = (
+        (found.expected, found.missing, found.surplus),
+        (book.orders, len(book.lost), len(book.doubled)),
+    )
+    if seen == kept:
+        return ""
+    return (
+        f"app.reconcile found {found.words} in lane {book.letter}, and the books {len(book.lost)} lost and"
+        f" {len(book.doubled)} doubled of {book.orders}."
+    )
 
 
 def lines(end: Outcome, story: Story, folder: Folder | None) -> list[str]:
@@ -75,6 +102,10 @@ def lines(end: Outcome, story: Story, folder: Folder | None) -> list[str]:
     facts, by_letter = end.facts, {book.letter: book for book in end.books}
     remarks = {letter: ", ".join(_remarks(end, letter)) for letter in by_letter}
     found = ["", *books.table(end.books, remarks), ""]
+    if facts.reconciled:
+        found.append("Reconciled with the bank by app.reconcile, as dutiful reconcile does it:")
+        found += [f" {letter}  {facts.reconciled[letter].words}" for letter in sorted(facts.reconciled)]
+        found.append("")
     if end.ok:
         mark = story.paint("✓", "green")
         found.append(
@@ -110,7 +141,8 @@ def _next_steps(folder: Folder | None) -> list[str]:
         "Now yours:",
         f"  1  read lane C, one task:            {code}",
         f"  2  look at its jobs and their runs:  {look}",
-        "  3  write a task like it, run it:     dutiful dev MODULE:APP",
+        f"  3  cut that task off at every step:  {shlex.join(DRILL)}",
+        "  4  write a task like it, run it:     dutiful dev MODULE:APP",
     ]
 
 
@@ -154,6 +186,7 @@ def _lane(book: Book, facts: Facts) -> dict[str, Any]:
         "lost": len(book.lost),
         "doubled": book.surplus,
         "wrong": len(book.wrong),
+        "reconciled": None if book.letter not in facts.reconciled else asdict(facts.reconciled[book.letter]),
         "lost_orders": list(book.lost),
         "doubled_orders": list(book.doubled),
         "kills": _number(hits, "kill"),

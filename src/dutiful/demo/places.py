@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 VARIABLE = "DUTIFUL_DEMO_FOLDER"
@@ -44,6 +47,7 @@ class Folder:
         self.orders = path / "orders.json"
         self.events = path / "events.jsonl"
         """What lane C's workers report by their log, one line of JSON each."""
+        self._placed = path / "placed.json"
         self.requests = path / "requests.json"
         """How many of lane C's requests were stored, and how many folded as duplicates."""
         self.mended = path / "mended"
@@ -64,6 +68,20 @@ class Folder:
     def jobs_url(self) -> str:
         """The URL of lane C's store."""
         return f"sqlite:///{quote(str(self.jobs))}"
+
+    def write_placed(self, orders: Sequence[Mapping[str, Any]]) -> None:
+        """These orders are placed now: each was asked for, and is to be charged."""
+        draft = self._placed.with_suffix(".draft")
+        draft.write_text(json.dumps({"at": datetime.now(UTC).isoformat(), "orders": list(orders)}))
+        os.rename(draft, self._placed)
+
+    def placed(self) -> list[dict[str, Any]]:
+        """The orders that are placed, each with the instant since when; none before they are."""
+        try:
+            found = json.loads(self._placed.read_text())
+        except FileNotFoundError:
+            return []
+        return [order | {"due": datetime.fromisoformat(found["at"])} for order in found["orders"]]
 
     def write_settings(self, settings: Settings) -> None:
         """Before any other process is started."""

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 
-from .crew import environment
+from .commands import give
 from .lanes import DutifulLane
 from .options import Pace
 from .page import Page
 from .places import Folder
 from .story import Story
-
-COMMAND_S = 120.0
-
-
-class RetryFailed(Exception):
-    """``dutiful dead retry`` did not do what it is for."""
 
 
 class Poison:
@@ -39,7 +31,7 @@ class Poison:
         self._invited: dict[str, float] = {}
 
     def follow(self) -> None:
-        """Look whether it is time for the next step. Raises RetryFailed."""
+        """Look whether it is time for the next step. Raises CommandFailed."""
         states = {self._lane.job(job_id).state for job_id in self.retried if not self.done}
         if states == {"done"}:
             self.done = True
@@ -90,21 +82,5 @@ class Poison:
         """As a person would, by the command line."""
         reason = "cards of that kind are understood now"
         self._story.tell("C", "↻", f'dutiful dead retry {job_id} --reason "{reason}"', "yellow")
-        command = ["dead", "retry", job_id, "--store", self._lane.url, "--reason", reason, "--as", "demo"]
-        # In a process group of its own: a Ctrl-C is for the demonstration to see to.
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "dutiful", *command],
-                env=environment(self._folder),
-                cwd=self._folder.path,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=COMMAND_S,
-                process_group=0,
-            )
-        except subprocess.TimeoutExpired:
-            raise RetryFailed(f"dutiful dead retry took more than {COMMAND_S:.0f} s") from None
-        if done.returncode != 0:
-            said = done.stderr.strip() or done.stdout.strip()
-            raise RetryFailed(f"dutiful dead retry ended with {done.returncode}: {said}")
+        words = ["dead", "retry", job_id, "--store", self._lane.url, "--reason", reason, "--as", "demo"]
+        give(self._folder, words)

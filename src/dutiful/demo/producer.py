@@ -28,6 +28,7 @@ def main() -> None:
     # twice before it can: the second request would be a second job, and the retry of the first refused.
     poison = [order for order in orders if order["order_id"] == settings.poison]
     duplicates = [handle.duplicate for handle in app.enqueue_many(charge, orders + poison)]
+    folder.write_placed(orders)
     _tell(folder, duplicates)
     others = [order for order in orders if order["order_id"] != settings.poison]
     random.Random(settings.seed).shuffle(others)
