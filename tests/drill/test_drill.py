@@ -15,6 +15,7 @@ import pytest
 from dutiful import App
 from dutiful.drill import Report, drill
 from tests.drill.__main__ import play
+from tests.drill.corpus import apsw_tasks
 from tests.drill.corpus.everything import BUGS, RIGHT
 from tests.drill.corpus.shop import TABLES
 from tests.drill.corpus.shop import app as shop
@@ -110,10 +111,19 @@ def test_what_no_shim_sees_makes_the_end_incomparable() -> None:
     assert "the program" in of(starts_a_program).text()
 
 
-def test_an_app_on_apsw_is_not_drilled_blindly() -> None:
-    app = App("by apsw", "sqlite:///never-made.db?driver=apsw")
-    report = drill(app.task(once="x")(lambda: None), [], None)
-    assert report.result == "not comparable" and "apsw" in report.why
+def test_an_app_on_apsw_is_drilled_by_apsws_own_shim() -> None:
+    connection = apsw.Connection  # as by "from apsw import Connection", before the drill
+
+    @apsw_tasks.app.task(once="by_name:{order_id}")
+    def by_name(order_id: int) -> None:
+        connection(apsw_tasks.FILE).close()
+
+    report = drill(by_name, [7], TABLES, limit=6)
+    assert report.result == "not comparable" and "imported by name" in report.why
+    case = CASES["apsw_two_blocks"]
+    assert drill(case.task, case.args, TABLES, only="X3", process=True, first=True).result == "findings"
+    assert apsw.Connection is connection
+    Path(apsw_tasks.FILE).unlink()  # apsw had opened it before it could be asked
 
 
 def test_columns_that_differ_from_run_to_run_are_masked_and_listed() -> None:

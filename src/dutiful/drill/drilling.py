@@ -139,16 +139,11 @@ class Drilling:
         if self.app.databases:
             report.why = "The app has other databases (databases=); a drill knows only the queue's own."
             return report
-        if "driver=apsw" in self.app.url:
-            report.why = (
-                "The app's store is opened by apsw, for which a drill has no shim: use ?driver=sqlite3."
-            )
-            return report
         self.store = store_for(self.app, self.fixture)
         watch(self.seen)
         times.taken(anew=True)
         try:
-            with quiet(), guarded(self.seen):
+            with quiet(), guarded(self.seen, shimmed="apsw" if getattr(self.store, "apsw", False) else ""):
                 self._undisturbed(report)
                 report.accepted = sorted(".".join(pair) for pair in self.accepted)
                 scenarios = list(chosen(all_of(self), only, limit, self.seed))

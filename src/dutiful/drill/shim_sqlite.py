@@ -212,18 +212,17 @@ def _drop(connection: sqlite3.Connection | None, close: bool) -> None:
             pass  # closed already
 
 
-def _tell_time(connection: sqlite3.Connection) -> None:
-    for name, at in (
-        ("datetime", 0),
-        ("date", 0),
-        ("time", 0),
-        ("julianday", 0),
-        ("unixepoch", 0),
-        ("strftime", 1),
-    ):
-        connection.create_function(name, -1, _function(name, at))
+def functions_of_time() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """SQL's functions of the date and time, asking the drill's clock."""
+    for name in ("datetime", "date", "time", "julianday", "unixepoch", "strftime"):
+        yield name, _function(name, int(name == "strftime"))
     for name, of in (("current_timestamp", "datetime"), ("current_date", "date"), ("current_time", "time")):
-        connection.create_function(name, 0, _function(of, 0))
+        yield name, _function(of, 0)
+
+
+def _tell_time(connection: sqlite3.Connection) -> None:
+    for name, function in functions_of_time():
+        connection.create_function(name, 0 if name.startswith("current_") else -1, function)
 
 
 def _function(name: str, at: int) -> Callable[..., Any]:

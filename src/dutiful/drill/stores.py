@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ..app.app import App
 from ..engines.urls import open_engine
+from .shim_apsw import apsw_shim, plain
 from .shim_sqlalchemy import sqlalchemy_shim
 from .shim_sqlite import _connect, is_current, path_of, sqlite_shim
 from .states import Table
@@ -85,6 +85,7 @@ class SqliteStore:
         memory = Path("/dev/shm")
         self.folder = Path(tempfile.mkdtemp(prefix="dutiful-drill-", dir=memory if memory.is_dir() else None))
         self._query = urlsplit(app.url).query
+        self.apsw = "driver=apsw" in self._query.split("&")
         self.source = getattr(app.engine, "path", ":memory:")
         self._number = 0
         self._template = self.folder / "template.db"
@@ -105,7 +106,7 @@ class SqliteStore:
         path = self.folder / f"{self._number}.db"
         shutil.copyfile(self._template, path)
         query = f"?{self._query}" if self._query else ""
-        return SqliteWorld(path, f"sqlite:///{path}{query}")
+        return SqliteWorld(path, f"sqlite:///{path}{query}", apsw=self.apsw)
 
     def rest(self) -> None:
         """See :class:`Store`."""
@@ -123,6 +124,8 @@ class SqliteStore:
 
         stack = ExitStack()
         stack.enter_context(sqlite_shim(place))
+        if self.apsw:
+            stack.enter_context(apsw_shim(place))
         stack.enter_context(sqlalchemy_shim(current))
         return stack
 
@@ -134,11 +137,15 @@ class SqliteStore:
 class SqliteWorld:
     """One copy."""
 
-    def __init__(self, path: Path, url: str) -> None:
-        self.path, self.url = path, url
+    def __init__(self, path: Path, url: str, *, apsw: bool = False) -> None:
+        self.path, self.url, self._apsw = path, url, apsw
 
     @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
+    def _open(self) -> Iterator[Any]:
+        if self._apsw:  # one library for one file
+            with contextlib.closing(plain(str(self.path))) as other:
+                yield other
+            return
         with contextlib.closing(_connect(self.path, timeout=0.2, isolation_level=None)) as connection:
             yield connection
 
@@ -184,7 +191,7 @@ def job_text(task: str, args: Any, key: str | None) -> str:
     return f"{task}({text})" + (f" {key}" if key is not None else "")
 
 
-def _table(connection: sqlite3.Connection, name: str) -> Table:
+def _table(connection: Any, name: str) -> Table:
     quoted = '"' + name.replace('"', '""') + '"'
     about = connection.execute(f"PRAGMA table_info({quoted})").fetchall()
     columns = [row[1] for row in about]

@@ -89,11 +89,11 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
 
 
 @contextmanager
-def guarded(seen: Seen) -> Iterator[None]:
-    """While it is on, a driver without a shim refuses to open a connection in a run."""
+def guarded(seen: Seen, *, shimmed: str = "") -> Iterator[None]:
+    """While it is on, a driver without a shim (all but ``shimmed``) refuses to open a connection in a run."""
     with ExitStack() as stack:
         for module, name in (("apsw", "Connection"), ("psycopg2", "connect"), ("asyncpg", "connect")):
-            if module in sys.modules:
+            if module in sys.modules and module != shimmed:
                 real = getattr(sys.modules[module], name)
                 stack.enter_context(put(sys.modules[module], name, _refusing(seen, module, real)))
         yield
