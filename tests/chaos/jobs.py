@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import random
 import time
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from dutiful import App, Retry, Run
 from dutiful.app.transactions import Transaction

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from dutiful import Lock, Order, Rate
 from dutiful.model.jobs import NewWorker

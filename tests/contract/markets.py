@@ -114,4 +114,4 @@ def new_worker() -> Any:
 def counted(result: Result) -> dict[str, int]:
     """The classes that were found, without nought."""
     counts = result.made.counts
-    return {name: n for name in counts.__slots__ if (n := getattr(counts, name))}
+    return {name: n for name in counts.__struct_fields__ if (n := getattr(counts, name))}

@@ -880,7 +880,7 @@ def _terms(**terms: Any) -> Any:
 
 
 def _replaced(row: Any, **fields: Any) -> Any:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     return replace(row, **fields)
 

@@ -10,10 +10,10 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from dutiful.engines.contract import Engine, host_now
 from dutiful.model.errors import KeyReused, SchemaMissing

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 import threading
 import time
@@ -11,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from psycopg.errors import DeadlockDetected, SerializationFailure, UniqueViolation
@@ -348,7 +348,9 @@ def test_the_race_sees_a_duty_that_is_taken_over_blindly(
     statement = statements("postgres")["take_over_duty"]
     blind = statement.text.replace("turn = :turn", "(true OR turn = :turn)")
     assert blind != statement.text
-    monkeypatch.setitem(statements("postgres"), "take_over_duty", dataclasses.replace(statement, text=blind))
+    monkeypatch.setitem(
+        statements("postgres"), "take_over_duty", msgspec.structs.replace(statement, text=blind)
+    )
     render.cache_clear()
     try:
         with opened(postgres_url) as engine, pytest.raises(UniqueViolation):

@@ -86,7 +86,7 @@ def test_the_right_token_on_another_job_ends_neither(store_world: World) -> None
 
 
 def _fields(end: object) -> dict[str, object]:
-    return {name: getattr(end, name) for name in end.__dataclass_fields__}  # type: ignore[attr-defined]
+    return {name: getattr(end, name) for name in end.__struct_fields__}  # type: ignore[attr-defined]
 
 
 def check_numbers(world: World) -> None:
@@ -204,7 +204,7 @@ def test_read_back_of_a_run_that_lapsed_is_not_taken_for_an_ending(store_world: 
 
 
 def _rest(lease: Lease) -> list[object]:
-    return [getattr(lease, name) for name in list(Lease.__dataclass_fields__)[1:]]
+    return [getattr(lease, name) for name in list(Lease.__struct_fields__)[1:]]
 
 
 # ── what is kept ────────────────────────────────────────────────────────────────────────────

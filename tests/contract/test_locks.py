@@ -7,10 +7,10 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from dutiful import App
 from dutiful.app import lock_keeper

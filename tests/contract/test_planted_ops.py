@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from dutiful.operations import audit, bulk, dead_sets
 from dutiful.operations.plan import Steps

@@ -101,7 +101,7 @@ def test_a_schedule_that_is_not_judged_anew_under_its_lock_is_noticed(
         world.clock.at_us = START + MINUTE
 
         def locked(app: str, name: str) -> object:
-            from dataclasses import replace
+            from msgspec.structs import replace
 
             yield from ()
             return replace(stale, now_us=world.clock.at_us)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from dutiful.check.catalogue import all_rules
 from dutiful.model.answers import OPEN, SIGNS, WORDS, Cell, Drilled, Facts, Reconciled, Waived
@@ -140,7 +140,7 @@ def test_each_evidence_alone_turns_some_cell() -> None:
     )  # fmt: skip
     before = [one.state for one in checklist(full)]
     assert set(before) == {"observed", "drilled"}
-    empty = {one.name: getattr(BARE, one.name) for one in fields(Facts)}
+    empty = {one: getattr(BARE, one) for one in Facts.__struct_fields__}
     for name in ("duties", "effects", "skipped", "gated", "done", "failed", "workers", "sampled_us",
                  "reconciled", "drill"):  # fmt: skip
         more: dict[str, Any] = {name: empty[name]}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from dutiful.model.errors import InvalidReconcile
 from dutiful.model.reconcile import DAY_US, HOUR_US, Duty, Rule, classify, govern, limit, moved

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Annotated, Any
+
+from msgspec.structs import replace
 
 import dutiful
 from dutiful.check.hashing import Hashes

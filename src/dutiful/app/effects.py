@@ -10,8 +10,9 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from ..engines.contract import Runner
 from ..model.durations import Duration
@@ -62,8 +63,7 @@ ERROR_CHARS_MAX = 2_000
 Do = Callable[[str], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Calling:
+class Calling(Struct, frozen=True):
     """Ask the other side: ``do`` or ``lookup``, with the key."""
 
     what: str
@@ -74,8 +74,7 @@ class Calling:
 Flow = Generator[Operation[Any] | Calling, Any, Any]
 
 
-@dataclass(slots=True)
-class EffectMeans:
+class EffectMeans(Struct):
     """What a worker gives a run for its effects: where they are kept, and the token that is the fence."""
 
     engine: Runner
@@ -85,8 +84,7 @@ class EffectMeans:
     """Why this run can have no effects, if it cannot."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """One call of ``run.effect``, checked."""
 
     task: str

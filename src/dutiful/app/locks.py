@@ -13,9 +13,10 @@ import os
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar, cast
+
+from msgspec.structs import replace
 
 from ..model.durations import Duration, microseconds, text
 from ..model.errors import InvalidOption, LockBusy, LockLost, SlotsDiffer

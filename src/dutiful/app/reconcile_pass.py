@@ -7,8 +7,9 @@ is the point: a job that ends between two of the looks is seen done, so that no 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from ..engines.evidence import instant
 from ..model.errors import InvalidReconcile
@@ -30,8 +31,7 @@ BACK_US = 90 * DAY_US
 """A missing duty keeps the window open behind it for so long."""
 
 
-@dataclass(slots=True)
-class Result:
+class Result(Struct):
     """What a pass came to. ``run`` is its number, None for a rehearsal; ``shown`` are the first findings."""
 
     made: Pass
@@ -225,7 +225,7 @@ class Sweep:
             )
         unexpected = self._unexpected(spool) if self._seeks_surplus else 0
         found = spool.counts()
-        known = {name: found.get(name, 0) for name in Counts.__slots__}
+        known = {name: found.get(name, 0) for name in Counts.__struct_fields__}
         known |= {"expected": sum(found.values()), "surplus": known["surplus"] + unexpected}
         return Counts(**known | {"unexpected": unexpected})
 

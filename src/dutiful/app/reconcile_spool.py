@@ -5,9 +5,10 @@ from __future__ import annotations
 import pickle
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from ..model.reconcile import Class, Duty
 
@@ -28,8 +29,7 @@ CREATE TABLE u (key TEXT PRIMARY KEY, many INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 
-@dataclass(slots=True)
-class Line:
+class Line(Struct):
     """An expected duty that is not plainly done, with the job that holds it."""
 
     no: int

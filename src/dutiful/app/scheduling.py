@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..model.durations import Duration, microseconds
 from ..model.errors import EnqueueError, InvalidSchedule
@@ -29,8 +31,7 @@ REMEMBERED = "30d"
 """How long the duty of an occurrence is remembered after it was done, beside the ledger's row."""
 
 
-@dataclass(frozen=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """A rule that makes jobs of one task, as declared."""
 
     name: str

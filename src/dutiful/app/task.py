@@ -6,9 +6,11 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, get_args
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..model.durations import Duration, microseconds
 from ..model.errors import InvalidOption, InvalidTask
@@ -45,8 +47,7 @@ GROUP_MAX = 50
 BATCH_MAX = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """What was declared about a task, checked."""
 
     name: str

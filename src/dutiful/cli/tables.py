@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 GAP = "  "
 FLOOR = 8
@@ -20,8 +21,7 @@ _UNSAFE = _CONTROL | _BIDI | {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}
 _UNSAFE_LINES = {code: text for code, text in _UNSAFE.items() if code not in (0x0A, 0x09)}
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """One column. ``least``: may be cut to so many characters, and further only when no spare one is left;
     ``spare``: may be left out, the highest first."""
 
@@ -56,8 +56,7 @@ def cut(text: str, width: int) -> str:
     return "".join(kept) + "…"
 
 
-@dataclass(frozen=True, slots=True)
-class Fitted:
+class Fitted(Struct, frozen=True):
     """A table that fits: which columns are left, how wide each is, and the cells."""
 
     columns: list[Column]

@@ -9,8 +9,9 @@ words an error: it never raises, and takes at most a few seconds.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 TIMEOUT_S = 2
 SHOWN_MAX = 3
@@ -40,8 +41,7 @@ _BY_TABLE = f"""{_SAYS}
  ORDER BY a.xact_start LIMIT {SHOWN_MAX + 1}"""
 
 
-@dataclass(frozen=True, slots=True)
-class Blocker:
+class Blocker(Struct, frozen=True):
     """A session. Ages are seconds; ``query`` is what it runs, or ran last."""
 
     pid: int

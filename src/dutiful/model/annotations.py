@@ -7,7 +7,6 @@ Mapping, Set) promise no type, and come back as list, dict and set.
 
 from __future__ import annotations
 
-import dataclasses
 import types
 import typing
 from collections import abc
@@ -61,7 +60,7 @@ class _Reader:
         if origin is typing.Annotated:
             inner = self.read(arguments[0])
             ruled = any(isinstance(rule, msgspec.Meta) for rule in annotation.__metadata__)
-            return dataclasses.replace(inner, proof=True, exact=None) if ruled else inner
+            return msgspec.structs.replace(inner, proof=True, exact=None) if ruled else inner
         if origin is Literal:
             return _literal(arguments)
         if origin is typing.Union or origin is types.UnionType:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal
+
+from msgspec import Struct, field
 
 State = Literal["drilled", "observed", "declared", "waived", "unknown", "na", "missing"]
 
@@ -30,8 +31,7 @@ OPEN: Final[frozenset[State]] = frozenset({"missing", "unknown", "declared"})
 """What a waiver can answer: nobody waives what is seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A line of the checklist: the head of its column, what it asks, the nearest rule of check ("": none)."""
 
     name: str
@@ -40,8 +40,7 @@ class Line:
     rule: str
 
 
-@dataclass(frozen=True, slots=True)
-class Drilled:
+class Drilled(Struct, frozen=True):
     """The last drill of a task. ``changed``: the code is another one now; None where that is not known."""
 
     outcome: str
@@ -53,8 +52,7 @@ class Drilled:
     calls: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciled:
+class Reconciled(Struct, frozen=True):
     """A reconciliation of a task: when it last looked, what it could not do, how much is open."""
 
     name: str
@@ -63,8 +61,7 @@ class Reconciled:
     trouble: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Waived:
+class Waived(Struct, frozen=True):
     """A person's answer to a line."""
 
     owner: str
@@ -79,8 +76,7 @@ class Waived:
         return self.until_us is None or self.until_us > now_us
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What is known of one task: its declaration as the newest release says it, and what the records show.
 
     ``duplicates``, ``skipped`` and ``gated`` are of a window over the latest endings; ``done`` and ``failed``
@@ -113,8 +109,7 @@ class Facts:
     waivers: Mapping[str, Waived] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """A line of one task: how it stands, how that is known, and what to type (``fix``)."""
 
     line: str

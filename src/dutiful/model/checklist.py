@@ -8,8 +8,10 @@ can tell from the records is *not known*, never well. A person may waive a line,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .answers import OPEN, Cell, Facts, Line, Said, Waived
 from .spans import ago, span
@@ -269,8 +271,7 @@ LINES: Final[Mapping[str, Line]] = {line.name: line for line, _ in _TABLE}
 JUDGES: Final[Mapping[str, Callable[[Facts], Said]]] = {line.name: judge for line, judge in _TABLE}
 
 
-@dataclass(frozen=True, slots=True)
-class Sum:
+class Sum(Struct, frozen=True):
     """How many tasks pass, and how many cells fail or are waived."""
 
     tasks: int

@@ -6,7 +6,7 @@ which it has sent is still under way. Silence is no proof: a machine that hangs 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from .durations import text
 from .effects import QUIET_US
@@ -20,8 +20,7 @@ PROVEN = frozenset({"left", "reported", "died"})
 """How a worker is gone whose bodies are gone: it ended by itself, or its parent or the kernel says so."""
 
 
-@dataclass(frozen=True, slots=True)
-class LastRun:
+class LastRun(Struct, frozen=True):
     """What is stored of a run that nobody knows the end of; instants are microseconds."""
 
     run_no: int

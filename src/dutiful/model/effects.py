@@ -9,8 +9,9 @@ applied and nobody is left who may still be calling. Else people decide.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from .canon import canonical, digest
 from .durations import Duration, microseconds, text
@@ -49,8 +50,7 @@ class EffectWaits(EffectStop):
         super().__init__(why)
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """What a call declares of itself and of the other side. Make it with :meth:`of`."""
 
     request_hash: str
@@ -103,8 +103,7 @@ class Terms:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class EffectRow:
+class EffectRow(Struct, frozen=True):
     """What is stored of an effect, and what is known of its last caller. Instants are microseconds."""
 
     state: Literal["intended", "done", "refused"]
@@ -142,40 +141,34 @@ class EffectRow:
         return then if then[0] - then[1] <= now[0] - now[1] else now
 
 
-@dataclass(frozen=True, slots=True)
-class Return:
+class Return(Struct, frozen=True):
     """It is done: give this, and call nobody. ``error`` says why there is no result."""
 
     result: bytes | None
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     """Write down the call, then make it. ``fresh``: no call before it was applied."""
 
     fresh: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LookUp:
+class LookUp(Struct, frozen=True):
     """Ask the other side first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
+class Doubt(Struct, frozen=True):
     """People decide."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Struct, frozen=True):
     """The request is another than the one that is open: the job is dead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """Come back at this instant, uncharged."""
 
     until_us: int

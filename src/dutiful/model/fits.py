@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any, NoReturn
 from uuid import UUID
+
+from msgspec import Struct
 
 ANNOTATE = "Annotate the parameter (or its fields) with the type, and it comes back as what it was."
 
@@ -37,8 +38,7 @@ class Misfit(Exception):
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
+class Fit(Struct, frozen=True):
     """What an annotation asks of a value."""
 
     says: str

@@ -7,8 +7,9 @@ after another: its order, its lock, its share, its rate. While it waits at one i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from .durations import Duration, microseconds
 from .errors import InvalidTask
@@ -23,8 +24,7 @@ SLOTS_MAX = 10_000
 TIMES_MAX = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(Struct, frozen=True):
     """At most ``slots`` jobs of one key run at once. ``Lock("account:{account_id}")``: one.
 
     A job takes its place when its turn comes, and gives it back when it leaves "running": after a failure
@@ -42,8 +42,7 @@ class Lock:
         _known_busy(self.on_busy, "Lock")
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """Jobs of one key run first in, first out, by the order of the commits that stored them.
 
     A job holds its place until it is closed: while it waits for another try, the others wait behind it.
@@ -59,8 +58,7 @@ class Order:
             raise InvalidTask(f"Order(on_dead=) is block or pass, not {self.on_dead!r}.")
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     """At most ``times`` starts ``per`` duration and key, and at most ``burst`` at once (default: 1).
 
     In any window there are no more starts than its share of the rate and ``burst``. Without a key the rate
@@ -88,8 +86,7 @@ class Rate:
         return max(1, -(-microseconds(self.per, what="per") // self.times))
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(Struct, frozen=True):
     """One gate of one job: what it is for, and how it is declared."""
 
     kind: Kind
@@ -113,8 +110,7 @@ class Gate:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Gates:
+class Gates(Struct, frozen=True):
     """What a task declares about gates, its templates parsed.
 
     :meth:`of` is where a job waits, in the order of passing; :meth:`judged` what is judged at its claim.

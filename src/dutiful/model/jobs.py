@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from .gates import Gate
@@ -16,8 +17,7 @@ REMEMBER_US = 7 * 86_400_000_000
 OnDuplicate = Literal["raise", "keep", "replace"]
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
+class NewJob(Struct, frozen=True):
     """A job to be stored. ``id`` is made by the producer, so that storing it twice is one job.
 
     ``repeated`` says that an earlier enqueue of this id may have happened: then the dead and the
@@ -55,24 +55,21 @@ class NewJob:
         return not self.delay_us and not self.gates and all(one is None for one in special)
 
 
-@dataclass(frozen=True, slots=True)
-class Enqueued:
+class Enqueued(Struct, frozen=True):
     """What became of an enqueue: ``id`` is the job that satisfies the request, new or not."""
 
     id: str
     duplicate: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
+class Lane(Struct, frozen=True):
     """Where a worker's claims begin in one (queue, priority): after ``mark``."""
 
     id: int
     mark: int = 0
 
 
-@dataclass(slots=True)
-class Lease:
+class Lease(Struct):
     """One claim of a job: what a worker needs to run it and to end it. The token names the run."""
 
     job_id: str
@@ -98,8 +95,7 @@ class Lease:
     """The database's clock at the claim; ``run_at_us`` is when the job first became due."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """What a run died of, as people will read it, and by which it is grouped (if it is buried for it)."""
 
     kind: str
@@ -108,8 +104,7 @@ class Failure:
     fingerprint: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """How a run ends. Which fields count depends on ``verb``; every one is fenced by the token.
 
     ``committed`` and ``lost`` are over already (by the run's own transaction, or by another's): the
@@ -138,8 +133,7 @@ class Ending:
     app: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(Struct, frozen=True):
     """The reply to a claim: the leases, how many jobs came due, how far the sequence is."""
 
     leases: list[Lease]
@@ -147,8 +141,7 @@ class Claimed:
     horizon: int
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """The reply to a look: whether a job is there to be claimed, whether any waits to be promoted."""
 
     ready: bool
@@ -156,8 +149,7 @@ class Waiting:
     horizon: int
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(Struct, frozen=True):
     """What a reaper looks at first. A worker and its children count as one, but among the unreaped."""
 
     alive: int
@@ -170,8 +162,7 @@ class Due:
     """How long ago a reaper began to brake; None: none does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
+class Beat(Struct, frozen=True):
     """The reply to a beat: which workers are still acknowledged, whether suspects wait.
 
     ``lanes`` changes whenever a lane is added or a queue's limit changes; ``cancels``: a run is asked to
@@ -185,8 +176,7 @@ class Beat:
     due: Due | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lapsed:
+class Lapsed(Struct, frozen=True):
     """A running job that was taken back. ``last``: its crash budget was used up, it is dead.
 
     ``doubt``: its at_most_once body had begun, and nobody knows how it ended.
@@ -199,8 +189,7 @@ class Lapsed:
     doubt: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NewWorker:
+class NewWorker(Struct, frozen=True):
     """A worker's row to be. ``alone``: a child that holds one job at a time, beaten for by ``parent``."""
 
     app: str
@@ -216,8 +205,7 @@ class NewWorker:
     alone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerRow:
+class WorkerRow(Struct, frozen=True):
     """A worker that is not yet marked gone."""
 
     id: int

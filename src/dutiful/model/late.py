@@ -6,8 +6,9 @@ to run first: a retry does not move that, a snooze does, for the run itself aske
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from .durations import Duration, microseconds, text
 from .errors import InvalidTask
@@ -17,8 +18,7 @@ from .spans import span
 WORDS = ("run", "skip", "dead")
 
 
-@dataclass(frozen=True, slots=True)
-class Late:
+class Late(Struct, frozen=True):
     """``Late("1d", then="skip")``: so long after it was due a job is too late, and ``then`` is done.
 
     "run": it runs, and is logged as late. "skip": it is done, with the outcome skipped. "dead": it waits
@@ -40,8 +40,7 @@ class Late:
         return microseconds(self.after, what="late")
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """A job that is too late: what is to be done (``then``), and why, for people."""
 
     then: Any

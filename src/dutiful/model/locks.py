@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .durations import Duration, microseconds
 from .errors import InvalidOption
@@ -17,8 +18,7 @@ NAME_CHARS_MAX = 200
 SLOTS_MAX = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class LockAsk:
+class LockAsk(Struct, frozen=True):
     """One who wants a lock. ``token`` names this one ask for good: asked again with it, it is the same."""
 
     app: str
@@ -41,8 +41,7 @@ class LockAsk:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """Who holds a lock, for a message. Instants are microseconds of the store's clock."""
 
     who: str
@@ -51,8 +50,7 @@ class Holder:
     until_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What came of an ask: a grant; else a place in the queue (``waiting``), or nothing.
 
     ``slots``: the number that is in force, where it is another one (then nothing was asked for).
@@ -65,8 +63,7 @@ class Answer:
     slots: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LockLine:
+class LockLine(Struct, frozen=True):
     """One row of a list: a holder, or a waiter where ``grant_no`` is None."""
 
     app: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from .schedules import ALL_MAX, Spec
 
@@ -20,8 +21,7 @@ BEYOND_PEOPLE = f"missed; only the latest {ALL_MAX} wait for a person"
 REMOVED = "the schedule was removed"
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Struct, frozen=True):
     """From when until when (None: still) a schedule is paused, by whom and why."""
 
     at_us: int
@@ -43,8 +43,7 @@ class Pause:
         return f"paused by {self.by}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """One occurrence, or with ``skip`` some in a row, up to ``upto_us``."""
 
     what: What

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
+
+from msgspec import Struct
 
 from .schedules import Spec, local_times, open_hours
 from .zones import Change, changes, clock, resolve
@@ -14,8 +15,7 @@ TIMES_MAX = 60
 """So many local times of one night are named at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Night:
+class Night(Struct, frozen=True):
     """A clock is set, and these local times of the schedule are left out, or come twice.
 
     ``fires`` are the instants (in seconds) at which they fire; none where they are left out altogether.

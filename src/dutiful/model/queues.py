@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .errors import InvalidOption
 
@@ -21,8 +22,7 @@ WEIGHT_MAX = 1000
 _HINT = 'Write names with commas between them, "mail,billing", or with weights, "critical:4,default".'
 
 
-@dataclass(frozen=True, slots=True)
-class QueueOrder:
+class QueueOrder(Struct, frozen=True):
     """Queues, each once; ``weights`` (one for each name) is None where the order is strict."""
 
     names: tuple[str, ...]

@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from .errors import InvalidReconcile
 
@@ -39,8 +40,7 @@ MARGIN_US: Final = HOUR_US
 """So long before it forgets what was done, memory counts as no evidence any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """What decides about a duty, as declared. ``memory_us``: for how long it is known here, without evidence
     in the business data, that a duty was done; None for ever. ``attend_us``: how long one may wait for a
     person.
@@ -104,8 +104,7 @@ class Rule:
         return max(self.since(now_us), mark - max(self.grace_us, self.every_us))
 
 
-@dataclass(frozen=True, slots=True)
-class Duty:
+class Duty(Struct, frozen=True):
     """An expected duty, and what was found of it: how often it is done, and its job, if it has one."""
 
     key: str
@@ -143,8 +142,7 @@ def limit(expected: int, before: Sequence[int]) -> int:
     return max(FREE, int(SHARE * expected), int(TIMES * usual))
 
 
-@dataclass(frozen=True, slots=True)
-class Governed:
+class Governed(Struct, frozen=True):
     """How many may be enqueued, and what is said: "", "stopped", "waiting" (stopped before) or "approved"."""
 
     allowed: int

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from difflib import get_close_matches
 from functools import lru_cache
@@ -21,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from cronsim import CronSim, CronSimError
+from msgspec import Struct
 
 from .durations import text as duration_text
 from .errors import InvalidSchedule
@@ -47,8 +47,7 @@ ALIASES = {
 NAME = re.compile(r"[A-Za-z0-9_.:<>@-]{1,200}")
 
 
-@dataclass(frozen=True, slots=True)
-class Spec:
+class Spec(Struct, frozen=True):
     """What decides when a schedule fires, checked; ``every_us`` or ``cron`` with its zone.
 
     Its text is what is stored, and what tells whether a schedule was changed.

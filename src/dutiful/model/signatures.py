@@ -11,8 +11,9 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from .errors import InvalidTask
 
@@ -20,8 +21,7 @@ MISSING: Any = inspect.Parameter.empty
 """The default of a parameter that has none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """One argument that a caller gives."""
 
     name: str
@@ -31,8 +31,7 @@ class Parameter:
     positional: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """What a function takes and returns."""
 
     parameters: tuple[Parameter, ...]

@@ -8,8 +8,9 @@ state that was seen and leaves an audit row in the same transaction.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 State = Literal["ready", "running", "done", "dead", "in_doubt", "cancelled"]
 
@@ -58,8 +59,7 @@ prune          | done cancelled   |            | clock  | older than keep; the l
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(Struct, frozen=True):
     """One row of the table. ``sources`` may carry an outcome, as ``done(skipped)``."""
 
     verb: str

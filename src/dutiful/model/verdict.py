@@ -8,8 +8,9 @@ the page, the command line, the metrics and the alerts all show.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Literal
+
+from msgspec import Struct, field
 
 from .spans import span
 
@@ -33,8 +34,7 @@ SILENT_PERIODS: Final = 3
 """A watcher that did not look for so many of its periods is silent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Thing:
+class Thing(Struct, frozen=True):
     """One cause for which a person is needed, however many jobs it has.
 
     ``key`` names it for as long as it lasts. ``amount`` is what it adds to its number, ``size`` what it
@@ -53,8 +53,7 @@ class Thing:
     command: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(Struct, frozen=True):
     """One who watches: how often it looks, and how long ago it did (None: it never has).
 
     Not ``needed``: there is nothing for it to watch, and ``unchecked`` says so.
@@ -79,8 +78,7 @@ class Watch:
         return f"{self.name} silent for {span(self.age_us)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
+class Queue(Struct, frozen=True):
     """A queue as it stands. ``due`` counts the first 200 jobs of each priority; ``depth`` all that were due
     when the sampler last looked, at ``sampled_us``. ``oldest_us``: for how long the oldest has been due.
     """
@@ -99,8 +97,7 @@ class Queue:
         return self.oldest_us is not None and self.target_us is not None and self.oldest_us > self.target_us
 
 
-@dataclass(frozen=True, slots=True)
-class Numbers:
+class Numbers(Struct, frozen=True):
     """What was read, at one instant of the database's clock.
 
     ``unread`` are numbers that could not be read, or not wholly, and why. ``unchecked`` is what nobody looks
@@ -119,8 +116,7 @@ class Numbers:
     since_us: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(Struct, frozen=True):
     """One of the four. ``unknown`` says why it may be more than ``amount``, and is empty if it cannot."""
 
     name: Name
@@ -138,8 +134,7 @@ class Number:
         return ("✗" if self.amount else "") + ("?" if self.unknown else "") or "✓"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What is to be said, and all that it rests on. ``things`` are in the order in which to see to them."""
 
     app: str

@@ -6,18 +6,18 @@ Instants are whole seconds since 1970, UTC; local times are datetimes without a 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 EPOCH = datetime(1970, 1, 1)
 PROBE_S = 6 * 3600
 """No zone sets its clock twice within so long, back to where it was (tests/schedules looks at all)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """A clock is set at the instant ``at``: from ``before`` to ``after`` seconds east of UTC."""
 
     at: int

@@ -7,8 +7,9 @@ the thing has grown twofold, or when it comes again in another release. Who read
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ..model.errors import AckRefused
 from ..model.spans import span as shown_span
@@ -21,8 +22,7 @@ SPAN_US: Final = 86_400_000_000
 SPAN_US_MAX: Final = 90 * SPAN_US
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(Struct, frozen=True):
     """What is kept of a thing: who took it, and who has seen it, when, until when, how large it was."""
 
     thing: str

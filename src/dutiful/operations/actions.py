@@ -7,8 +7,10 @@ with how its actor came here. All of it is one transaction.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..model.ops_errors import ActionReused, Changed
 from ..model.spans import span
@@ -21,8 +23,7 @@ KEEP_US = 30 * 86_400_000_000
 """How long the ids of actions are remembered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     """Who acts, from where. ``id`` is one-time: the second time nothing is done ("" : there is none)."""
 
     actor: str
@@ -31,8 +32,7 @@ class Action:
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[T]):
+class Outcome(Struct, Generic[T], frozen=True):
     """What came of an action. ``replayed``: it was done before, and ``said`` is what was said of it then."""
 
     said: str
@@ -41,8 +41,7 @@ class Outcome(Generic[T]):
     at_us: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """How a job was when the person looked at it: what is left out does not matter."""
 
     state: str | None = None

@@ -8,11 +8,11 @@ under the same ``dedup``. It is never lost.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from ..model.alerts import SEVERITY_OF, UNKNOWN, Event, Message
 from ..model.ids import make_id
@@ -35,8 +35,7 @@ RETRY_MAX_US = 3_600_000_000
 BATCH = 20
 
 
-@dataclass(frozen=True, slots=True)
-class OpenAlert:
+class OpenAlert(Struct, frozen=True):
     """What was raised and is not cleared. ``told``: its size when it was last told of, 0 if it never was."""
 
     key: str
@@ -50,8 +49,7 @@ class OpenAlert:
     now_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class AlertLine:
+class AlertLine(Struct, frozen=True):
     """An alert for people."""
 
     key: str
@@ -65,8 +63,7 @@ class AlertLine:
     now_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class MessageLine:
+class MessageLine(Struct, frozen=True):
     """A message, and what became of it."""
 
     id: str
@@ -83,8 +80,7 @@ class MessageLine:
     now_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """A message to be sent now."""
 
     id: str

@@ -7,7 +7,8 @@ acknowledged is not gone: it is counted as seen, and comes back when the acknowl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..model.verdict import Thing, Verdict, judge
 from .numbers import read
@@ -19,8 +20,7 @@ SEEN_MAX = 100
 SOON_US = 86_400_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """A thing, and what people said of it. ``owner``: who took it, else whose the task is.
 
     ``seen``: somebody has acknowledged it, and that has not lapsed; ``lapsed``: somebody had.
@@ -37,8 +37,7 @@ class Item:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Attention:
+class Attention(Struct, frozen=True):
     """The list, worst first and of these the oldest; what was seen comes last.
 
     ``cleared`` is what was last cleared, and when: for a page on which nothing else stands.

@@ -10,9 +10,10 @@ removed is named by :func:`check`; one that is not chained yet could be changed 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import astuple, dataclass
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from .plan import Call, Steps, as_json, operation, query
 
@@ -25,8 +26,7 @@ NOWHERE: dict[str, object] = dict.fromkeys(
 """What a row says of how somebody came to act, where nobody said it."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRow:
+class AuditRow(Struct, frozen=True):
     """One row. ``how`` is "cli", "web"…; ``filter`` and the counts are of bulk operations."""
 
     id: int
@@ -50,8 +50,7 @@ class AuditRow:
     hash: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Struct, frozen=True):
     """A place at which the chain does not hold: which row, and what is wrong there."""
 
     chain_no: int
@@ -59,8 +58,7 @@ class Broken:
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """What a look at the chain found: up to where it holds, its last hash, what is broken, what waits."""
 
     rows: int

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from .plan import Call, Row, Steps, as_json, operation, query
 
@@ -25,16 +25,14 @@ CREDIT = ("opened", "accepted", "revived")
 STATES = ("ready", "running", "in_doubt", "dead", "done", "cancelled")
 
 
-@dataclass(frozen=True, slots=True)
-class Lacking:
+class Lacking(Struct, frozen=True):
     """A task whose jobs do not add up: ``n`` of them lack; below 0, so many were never accepted."""
 
     task: str
     n: int
 
 
-@dataclass(frozen=True, slots=True)
-class Books:
+class Books(Struct, frozen=True):
     """An app's books, as they were at ``counted_at_us`` (null: not counted yet).
 
     ``accepted`` has what was there when they were opened, too; ``states`` the jobs by state, of the done and

@@ -8,8 +8,9 @@ marks each item and moves the counts; whatever is killed, a batch was done or wa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Final, Literal
+
+from msgspec.structs import asdict
 
 from ..model.errors import BulkNotFound, BulkRefused
 from ..model.ids import make_id

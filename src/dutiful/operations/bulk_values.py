@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from ..model.spans import span
 from .plan import as_json
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """Which dead jobs are meant: all that is given must fit."""
 
     task: str | None = None
@@ -53,8 +53,7 @@ class Wanted:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Bulk:
+class Bulk(Struct, frozen=True):
     """A bulk operation. ``done + skipped + failed`` is ``intended`` when its state is "done"."""
 
     id: str
@@ -99,8 +98,7 @@ class Bulk:
         return (self.intended - self.left) * 1e6 / spent
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """What became of one job of a bulk operation, and why."""
 
     no: int
@@ -110,8 +108,7 @@ class Item:
     why: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What one batch came to. ``held``: it was ours to walk; ``over``: it is done, by whomever.
 
     ``wait_us``: until its pace allows more.

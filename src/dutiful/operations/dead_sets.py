@@ -7,8 +7,9 @@ done already, and never what nobody can know, unless somebody chose that.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from ..model.errors import ChoiceNeeded
 from ..model.jobs import REMEMBER_US
@@ -24,8 +25,7 @@ Choice = Literal["leave", "retry"]
 """What is done with those of which nobody knows whether running them again is harmless."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """One dead job, and what a retry would mean.
 
     **safe**: no effect was applied, or repeating it is harmless by its key. **done**: another job did its

@@ -7,7 +7,8 @@ old run might still be alive a second one is not made without proof, or without 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..model.doubts import LastRun
 from ..model.effects import QUIET_US
@@ -23,8 +24,7 @@ Cursor = tuple[int, str]
 """(doubt_at in microseconds, id) of the last job seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenEffect:
+class OpenEffect(Struct, frozen=True):
     """An effect of which nobody knows whether it was applied; ``last`` is the run that called it last."""
 
     name: str
@@ -35,8 +35,7 @@ class OpenEffect:
     last: LastRun
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
+class Doubt(Struct, frozen=True):
     """A job in doubt. ``started_at_us`` is of an at_most_once body; else an effect is in doubt."""
 
     id: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec import Struct, field
 
 from .plan import Call, Row, Steps, as_json, operation, query, typed
 
@@ -19,8 +19,7 @@ TEXT_MAX: Final = 2_000
 FINDINGS_MAX: Final = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """One finding: the scenario's kind, the place, the rule, and the story in short."""
 
     scenario: str
@@ -31,8 +30,7 @@ class Found:
     fix: str
 
 
-@dataclass(frozen=True, slots=True)
-class NewDrill:
+class NewDrill(Struct, frozen=True):
     """What came of a drill. ``code``: a hash of what was drilled, "" where it could not be read.
 
     ``wanted`` scenarios were chosen, ``done`` of them could take place; ``played`` has, by kind, how many did
@@ -54,8 +52,7 @@ class NewDrill:
     mode: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Drill:
+class Drill(Struct, frozen=True):
     """The same as it is kept: when, and by whom."""
 
     id: int

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from ..model.effects import EffectRow, Terms
 from .plan import Call, Steps, durable, operation, query, typed
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """Whose effect, under which key, and the run that asks: its token is the fence."""
 
     app: str
@@ -21,8 +21,7 @@ class Caller:
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """What was seen of an effect. ``mine``: the run that asks still owns its job."""
 
     mine: bool
@@ -30,8 +29,7 @@ class Look:
     row: EffectRow | None
 
 
-@dataclass(frozen=True, slots=True)
-class EffectView:
+class EffectView(Struct, frozen=True):
     """One effect, as people see it."""
 
     name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from .plan import Call, Steps, query
 
@@ -14,8 +14,7 @@ COUNT_MAX = 10_000
 """So far those who stand at a gate are counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """One of those who stand at a gate; ``waits`` if it is not through. ``state`` may say "closed".
 
     ``queue`` is that of a live job; ``paused`` says whether nothing is claimed from it now. (Neither is
@@ -36,8 +35,7 @@ class Standing:
         return self.paused and self.state == "ready" and not self.waits
 
 
-@dataclass(frozen=True, slots=True)
-class GateView:
+class GateView(Struct, frozen=True):
     """A gate and the first who stand there; ``standing`` is how many do, counted up to ``COUNT_MAX``."""
 
     id: int
@@ -56,8 +54,7 @@ class GateView:
         return f"{'share' if self.kind == 'fair' else self.kind} {self.key}"
 
 
-@dataclass(frozen=True, slots=True)
-class Blocked:
+class Blocked(Struct, frozen=True):
     """What a job waits for: the gate it stands at, how many stand before it, and the first of them.
 
     ``next_start_us``: in about how many microseconds a rate grants its start; None at other gates.

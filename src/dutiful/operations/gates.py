@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..model.gates import Gate, granted
 from .plan import Call, Steps, as_json, operation, query
@@ -60,8 +61,7 @@ def mend(gates: Sequence[int]) -> Steps[int]:
     return int(rows[0][0])
 
 
-@dataclass(frozen=True, slots=True)
-class Forgotten:
+class Forgotten(Struct, frozen=True):
     """How many gates were looked at, and how many of them were forgotten."""
 
     looked: int
@@ -89,8 +89,7 @@ def busy_rates(after: int = 0, limit: int = GATES_MAX) -> Steps[list[int]]:
     return [int(row[0]) for row in rows]
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(Struct, frozen=True):
     """How many ``starts`` were granted, and in about how many microseconds the next one may be.
 
     ``next_us`` is None where nobody waits for one, or somebody else is at the rate.
@@ -125,8 +124,7 @@ def grant(gate: int) -> Steps[Granted]:
     return Granted(starts, max(0, round((1 + open_ + starts - level) * per)))
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """The gate that was ``busy`` (None: all places are taken), or ``lost``: the run is over."""
 
     busy: Gate | None = None

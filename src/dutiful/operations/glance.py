@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
+from msgspec import Struct, field
 
 from ..model.histograms import added, quantile
 from .attention import Attention, look
@@ -18,8 +18,7 @@ MINUTE_US = 60_000_000
 SAMPLES_MAX = 5_000
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(Struct, frozen=True):
     """A job that runs."""
 
     id: str
@@ -30,16 +29,14 @@ class Running:
     pid: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     """A queue in the last ten minutes, as far as they are rolled up: what left it a minute, and waits."""
 
     out_per_min: float
     wait_p95_us: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Glance:
+class Glance(Struct, frozen=True):
     """One screen. ``depths``: how many jobs were due in a queue at each look of the sampler."""
 
     attention: Attention

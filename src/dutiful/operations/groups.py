@@ -8,8 +8,9 @@ can forget it); :func:`fold` adds these up, and readers add what is not folded y
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from ..model.fingerprints import masked
 from .inspect import NEWEST, JobLine
@@ -25,8 +26,7 @@ Cursor = tuple[int, str]
 """(died_at in microseconds, id) of the last job seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """Deaths with one cause: ``n`` are dead of it now, ``deaths`` ever were. ``job_id`` is one of them.
 
     ``kind`` and ``title`` are the exception's type and its message, masked; both "" where it had none, or is

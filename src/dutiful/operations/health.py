@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .plan import Call, Steps, query
 from .why_facts import WorkerFact, worker_fact
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(Struct, frozen=True):
     """Due jobs of one queue, task and version of its arguments."""
 
     queue: str

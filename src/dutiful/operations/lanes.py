@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .plan import Call, Steps, as_json, operation, query
 
 
-@dataclass(frozen=True, slots=True)
-class LaneRow:
+class LaneRow(Struct, frozen=True):
     """One lane of an app; ``turn`` is what a beat compares, ``slots`` and ``target_us`` are its queue's."""
 
     id: int

@@ -8,11 +8,11 @@ rows, and returns its result. It does no input or output and never looks at a cl
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Generic, ParamSpec, TypeVar
 
 import msgspec
+from msgspec import Struct, field
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -21,8 +21,7 @@ Row = tuple[Any, ...]
 Rows = Sequence[Row]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """Run the statement ``name`` with ``params``; the reply is its rows.
 
     ``alone`` promises that the statement is whole by itself: should the operation end after it,
@@ -37,8 +36,7 @@ class Call:
     planned_anew: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Struct, frozen=True):
     """Bring many rows into a table by the engine's fastest means; the reply is ``[(count,)]``.
 
     ``name`` is the statement for one row (its parameters are ``columns``); PostgreSQL uses COPY.
@@ -54,8 +52,7 @@ Step = Call | Load
 Steps = Generator[Step, Rows, T]
 
 
-@dataclass(frozen=True, slots=True)
-class Operation(Generic[T]):
+class Operation(Struct, Generic[T], frozen=True):
     """What an engine runs. ``begin()`` starts the steps afresh; ``reads`` says it writes nothing.
 
     ``durable``: when it has returned, what it wrote outlives a loss of power, and of the primary where

@@ -9,7 +9,8 @@ claim or ending writes a row that all share.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..model.errors import QueueNotFound
 from ..model.jobs import Lane
@@ -17,8 +18,7 @@ from .audit import note
 from .plan import Call, Steps, as_json, operation, query
 
 
-@dataclass(frozen=True, slots=True)
-class QueueState:
+class QueueState(Struct, frozen=True):
     """What was said of a queue. ``paused_at_us`` is None where it is not paused now."""
 
     name: str
@@ -130,8 +130,7 @@ def oldest(lanes: Sequence[Lane], known: Mapping[str, int]) -> Steps[Mapping[int
     return {row[0]: max(0, row[2] - row[1]) for row in rows}
 
 
-@dataclass(frozen=True, slots=True)
-class LateCounts:
+class LateCounts(Struct, frozen=True):
     """Jobs of a queue: skipped as too late, begun later than its target, dead as stale."""
 
     queue: str

@@ -7,8 +7,9 @@ is seen done, and no false alarm is raised. What it finds is written down in the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from ..model.errors import ReconcileRefused
 from ..model.jobs import NewJob
@@ -21,8 +22,7 @@ KEEP_US = 90 * 86_400_000_000
 """How long passes and closed findings are kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """Its row. ``current``: a live worker declares it as it is stored; ``live``: one declares it."""
 
     name: str
@@ -94,8 +94,7 @@ class Stored:
         return "" if at is not None and at <= self.now_us < at + self.whole_us else "nightly"
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """The job that holds a duty: its state if it is open, and the reason if it is dead."""
 
     job_id: str
@@ -105,8 +104,7 @@ class Holder:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """How a job ended, and when (None: it was forgotten meanwhile)."""
 
     job_id: str
@@ -114,8 +112,7 @@ class End:
     at_us: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Struct, frozen=True):
     """What a pass found in its window, by class. ``unexpected`` are those of ``surplus`` nobody expected."""
 
     expected: int = 0
@@ -130,8 +127,7 @@ class Counts:
     unexpected: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+class Pass(Struct, frozen=True):
     """A pass, before it does anything: what it looked at, what it found, and what the governor says."""
 
     name: str
@@ -145,8 +141,7 @@ class Pass:
     governed: Governed
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A duty that is not as it should be; with ``job``, it is enqueued, too."""
 
     key: str
@@ -323,7 +318,7 @@ def approve(app: str, run: int, *, actor: str, reason: str = "") -> Steps[tuple[
 
 def _begin(app: str, made: Pass) -> Steps[int]:
     counts = made.counts
-    params: dict[str, object] = {name: getattr(counts, name) for name in Counts.__slots__}
+    params: dict[str, object] = {name: getattr(counts, name) for name in Counts.__struct_fields__}
     params |= {"app": app, "name": made.name, "whole": made.whole, "by": made.by, "began": made.began_us}
     params |= {"since": made.since_us, "upto": made.upto_us, "believed": made.believed}
     [row] = yield Call("add_reconcile_run", params | {"governor": made.governed.said})

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from .plan import Call, Steps, query, typed
 
 LATEST = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """A pass as it is kept. ``ended_us`` is None while it acts, and for one that was cut off."""
 
     id: int
@@ -40,8 +39,7 @@ class Run:
     now_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """A duty that is not as it should be, since ``first_us``; open while ``closed_us`` is None."""
 
     name: str
@@ -78,8 +76,7 @@ def findings(
     return [typed(Finding, row, flags=(9,)) for row in rows]
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(Struct, frozen=True):
     """What is open of one class: how many, since when the oldest, and how many were enqueued again."""
 
     kind: str

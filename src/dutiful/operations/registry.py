@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from .plan import Call, Steps, as_json, operation, query, typed
 
@@ -14,8 +14,7 @@ TASKS_MAX = 10_000
 KEEP_US = 90 * 86_400_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(Struct, frozen=True):
     """What a release says of one task. ``facts`` are the rest of its declaration, by name."""
 
     name: str
@@ -27,8 +26,7 @@ class Declared:
     facts: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRow:
+class TaskRow(Struct, frozen=True):
     """The same as it is kept: by which release, first and last said when."""
 
     name: str

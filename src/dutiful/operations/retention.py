@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from .plan import Call, Steps, operation
 
@@ -14,8 +14,7 @@ Cursor = tuple[str, str, str]
 START: Cursor = ("", "", "")
 
 
-@dataclass(frozen=True, slots=True)
-class Pruned:
+class Pruned(Struct, frozen=True):
     """How far the walk over the duties came (``START``: it is through), and how many were forgotten."""
 
     cursor: Cursor

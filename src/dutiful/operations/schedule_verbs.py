@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..model.errors import ScheduleRefused
 from ..model.jobs import NewJob
@@ -17,8 +18,7 @@ from .schedules import Stored
 FAR = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
-class Occurrence:
+class Occurrence(Struct, frozen=True):
     """A row of the ledger: one occurrence (its job, or none while it waits), or skips in a row."""
 
     at_us: int

@@ -8,8 +8,10 @@ their primary key, and the jobs have it in their duty's: each alone makes an occ
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import islice
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..model.errors import InvalidSchedule, StoreBusy
 from ..model.jobs import NewJob
@@ -19,8 +21,7 @@ from . import enqueue
 from .plan import Call, Row, Steps, operation, query, typed
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(Struct, frozen=True):
     """A schedule as this program declares it, and the job that it wants for an instant."""
 
     name: str
@@ -28,8 +29,7 @@ class Declared:
     make: Callable[[int], NewJob]
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """A schedule's row. ``current``: a live worker declares it as it is stored; ``live``: one declares it."""
 
     name: str
@@ -76,8 +76,7 @@ class Stored:
         return self.gone_at_us is None and self.next_at_us is not None and self.next_at_us <= self.now_us
 
 
-@dataclass(slots=True)
-class Fired:
+class Fired(Struct):
     """What one pass came to: jobs made, by queue; occurrences left to people, and skipped; is more left?"""
 
     made: list[tuple[str, int, str]] = field(default_factory=list)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from ..model.errors import StoreBusy
 from ..model.jobs import Lease
@@ -13,8 +14,7 @@ from .works import duty_of, fence_of
 ROUNDS_MAX = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """What came of it. ``stored``: the body may begin; ``lost``: another owns the job; ``done``: the
     duty was begun before, by job ``same_as`` (None: by :func:`dutiful.once`)."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from .plan import Row
 
@@ -17,8 +17,7 @@ BEATS_PER_LEASE = 10
 BEATS_MAX = 3
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerHere:
+class WorkerHere(Struct, frozen=True):
     """A worker, as far as it matters here. An ``alone`` one is a child, which takes nothing by itself."""
 
     id: int
@@ -67,8 +66,7 @@ class WorkerHere:
         return f"worker {self.id} ({self.host}, pid {self.pid})"
 
 
-@dataclass(frozen=True, slots=True)
-class QueueFact:
+class QueueFact(Struct, frozen=True):
     """What was said of a queue."""
 
     name: str
@@ -80,8 +78,7 @@ class QueueFact:
     sampled_us: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DueHere:
+class DueHere(Struct, frozen=True):
     """Due jobs at the front of a queue, of one task and version of its arguments."""
 
     queue: str
@@ -98,8 +95,7 @@ class DueHere:
         return cls(row[0], row[1], row[2], int(row[3]), row[4], int(row[5]), row[6])
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
+class Channel(Struct, frozen=True):
     """A channel of alerts: when a message last came through, and when one last did not."""
 
     name: str

@@ -6,7 +6,7 @@ events (runs that were snoozed or handed back), the history, the audit and the e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from .inspect import find
 from .plan import Call, Steps, query
@@ -18,8 +18,7 @@ START: Cursor = (-1, 0, 0)
 _END: Cursor = (1 << 62, 99, 1 << 62)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One thing that happened to a job.
 
     ``what``: accepted, began, failed, snoozed, released, called, "effect done", "effect refused", died, the

@@ -5,7 +5,7 @@ Carried out in a transaction of the caller's, and never committed here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ..model.errors import RequestChanged, StoreBusy
 from .plan import Call, Steps, operation
@@ -14,8 +14,7 @@ LOOKS_MAX = 3
 """How often a key is tried that vanishes between two statements (its row was just pruned)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """Whose turn it is under a key, since when it is used up, and the first one's result as JSON."""
 
     first: bool

@@ -11,9 +11,9 @@ Work in another database has its ledger there: whether it is there is not asked,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from . import books
 from .plan import Call, Rows, Steps, as_json, operation, query
@@ -65,8 +65,7 @@ NOUNS = {
 """What is found, where it is no job."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One broken invariant. ``rows`` are the first jobs of ``count``: id, place, problem, seen."""
 
     invariant: str
@@ -75,8 +74,7 @@ class Finding:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """What the looks at one invariant came to: the last at ``at_us``, and the last that found something."""
 
     name: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ..model.checklist import LINES
 from ..model.errors import WaiverRefused
@@ -18,8 +19,7 @@ KEEP_US: Final = 90 * 86_400_000_000
 """For so long it is told that a waiver has lapsed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Waiver:
+class Waiver(Struct, frozen=True):
     """A line that is waived for a task; it holds until then."""
 
     task: str

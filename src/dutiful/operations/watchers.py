@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from .plan import Call, Steps, operation, query
 
 
-@dataclass(frozen=True, slots=True)
-class Watcher:
+class Watcher(Struct, frozen=True):
     """One who looks every ``period_us``; last at ``last_at_us``. ``app`` is "" for who looks after all."""
 
     app: str

@@ -9,9 +9,10 @@ run alone, others come first, it is simply in line.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
+
+from msgspec import Struct
 
 from ..model.spans import ago, span
 from .inspect import FailureView, JobView
@@ -37,8 +38,7 @@ REASONS: Mapping[str, str] = {
 """What a dead job died of, in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
+class Why(Struct, frozen=True):
     """The answer: a cause for programs, a sentence and details for people."""
 
     cause: Cause

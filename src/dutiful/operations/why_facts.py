@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from .gate_views import Blocked, blocked
 from .inspect import FailureView, JobView, find
@@ -17,8 +17,7 @@ AHEAD_MAX = 1000
 """Jobs ahead are counted up to here; that many stands for "or more"."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerFact:
+class WorkerFact(Struct, frozen=True):
     """What counts about a worker; ``alone`` is a child that is given single jobs by its parent."""
 
     id: int
@@ -43,8 +42,7 @@ class WorkerFact:
         return f"worker {self.id} ({self.host}, pid {self.pid}{release})"
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """A person's deed on the job."""
 
     actor: str
@@ -52,8 +50,7 @@ class Note:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """All that the answer depends on. ``higher`` and ``earlier`` are ready jobs that go first."""
 
     job: JobView

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
+
+from msgspec.structs import asdict
 
 from ..model.jobs import Beat, Due, Lapsed, NewWorker, WorkerRow
 from .plan import Call, Steps, as_json, operation, query, typed

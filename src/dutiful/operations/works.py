@@ -6,22 +6,21 @@ None of these begins or commits: they are carried out in the transaction that th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..model.jobs import Lease
 from .plan import Call, Steps, as_json, operation, query
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(Struct, frozen=True):
     """The transaction of a run that has begun its work: what a read-back asks for."""
 
     xid: str
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """The ledger row of a duty: who did it, and what came of it (kept there only if the job is elsewhere)."""
 
     job_id: str | None

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Literal
+
+from msgspec import Struct
 
 EngineName = Literal["sqlite", "postgres"]
 
@@ -25,8 +26,7 @@ _TABLE = re.compile(r"\bdutiful\.(\w+)")
 _TOKEN = re.compile(r"('(?:[^']|'')*')|(--[^\n]*)|(::\w+)|:([a-z_][a-z0-9_]*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """One named text as its file has it, without its comment; ``file`` is for error messages."""
 
     name: str
@@ -88,8 +88,7 @@ def sqlite_names(text: str) -> str:
     return _TABLE.sub(r"main.dutiful_\1", text)
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(Struct, frozen=True):
     """One numbered step of the schema, as text."""
 
     number: int

@@ -6,9 +6,10 @@ that order. ``:now`` becomes the server's clock on PostgreSQL, unless the caller
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Literal
+
+from msgspec import Struct
 
 from . import EngineName, pieces, statements
 
@@ -19,8 +20,7 @@ Style = Literal["dollar", "named", "format", "qmark", "pyformat"]
 SERVER_NOW = "(SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(Struct, frozen=True):
     """The texts to execute in turn, each with the names of its parameters in order."""
 
     name: str

@@ -8,8 +8,9 @@ outranks one that cannot say; neither is ever left out for the other.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from ..app.app import App
 from ..engines.contract import Engine
@@ -28,8 +29,7 @@ from .notes import Note, bad, skipped, unknown, well
 Verdict = Literal["well", "bad", "cannot say"]
 
 
-@dataclass(frozen=True, slots=True)
-class Examination:
+class Examination(Struct, frozen=True):
     """All notes, in the order of the checks."""
 
     notes: tuple[Note, ...]
@@ -41,8 +41,7 @@ class Examination:
         return "bad" if "bad" in kinds else "cannot say" if "unknown" in kinds else "well"
 
 
-@dataclass(frozen=True, slots=True)
-class Patient:
+class Patient(Struct, frozen=True):
     """What is looked at. ``name`` None: every app in the store; ``app`` is its code, where that is at hand.
 
     ``drain_us`` is the workers' shutdown budget, if it is another than the default.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Kind = Literal["well", "note", "bad", "unknown", "skipped"]
 
@@ -42,8 +43,7 @@ WHY = {
 """Why a subject is looked at; that of "workers of shop" is "workers"."""
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """``hint`` is what to do about it."""
 
     kind: Kind

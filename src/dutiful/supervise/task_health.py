@@ -7,8 +7,9 @@ knows less: then that is said, and not taken for well.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from ..app.app import App
 from ..engines.contract import Engine
@@ -22,8 +23,7 @@ DRAIN_US = 25_000_000
 CODE = "Give the app's code: --app MODULE:VAR."
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(Struct, frozen=True):
     """What counts of a task. None: it has none, or (of ``remember_us``) it is not known here."""
 
     name: str

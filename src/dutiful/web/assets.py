@@ -6,9 +6,10 @@ Not Starlette's StaticFiles: it sends file paths, which some adapters lose; thes
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct
 
 STATIC = Path(__file__).parent / "static"
 TYPES = {
@@ -29,8 +30,7 @@ NAMES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Asset:
+class Asset(Struct, frozen=True):
     """One file; ``mark`` changes with its content, and is part of its address."""
 
     name: str

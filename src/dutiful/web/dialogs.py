@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from ..supervise.desk import action_id
 from .asking import Ask
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """A field of a dialog. ``kind``: "text", "choice" (with ``options``), "check" or "long"."""
 
     name: str
@@ -22,8 +22,7 @@ class Field:
     options: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(Struct, frozen=True):
     """So many of the jobs that are meant, what becomes of them, and why."""
 
     count: int
@@ -31,8 +30,7 @@ class Bucket:
     whys: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Dialog:
+class Dialog(Struct, frozen=True):
     """What is asked before something is done. ``words`` say what will happen, and what will not."""
 
     title: str
@@ -49,8 +47,7 @@ class Dialog:
     now_us: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
+class Verb(Struct, frozen=True):
     """Something that can be done: where, what is asked before, and what does it; ``needs`` a permission."""
 
     name: str

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .asking import Ask
 from .screens import charts, home, job, jobs, machinery, proof, reconcile, record, settings, tasks
 
 
-@dataclass(frozen=True, slots=True)
-class Screen:
+class Screen(Struct, frozen=True):
     """A page that shows something, with its ``.json`` twin. ``key`` is the letter behind ``g``."""
 
     name: str

@@ -7,9 +7,10 @@ import logging
 import socket
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from ..app import events
 from ..app.app import App
@@ -29,8 +30,7 @@ GO_ON_S = 5.0
 logger = logging.getLogger("dutiful.web")
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """How the page stands alone. ``token`` is in the address of :meth:`Alone.address`, used once."""
 
     bind: str = f"{HOST}:{PORT}"

@@ -75,7 +75,7 @@ class ChildProcess:
 
     def send(self, lease: Lease) -> None:
         """Hand over a job."""
-        fields = {name: getattr(lease, name) for name in Lease.__slots__}
+        fields = {name: getattr(lease, name) for name in Lease.__struct_fields__}
         _write(self._out, msgspec.msgpack.encode(fields))
 
     def receive(self, timeout_s: float | None) -> Ending | None:

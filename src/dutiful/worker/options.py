@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ..model.durations import Duration, microseconds
 from ..model.errors import InvalidOption
@@ -20,8 +20,7 @@ CANCEL_BEFORE_S = 5.0
 LEASE_MIN_S = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
+class WorkerOptions(Struct, frozen=True):
     """The options of ``dutiful worker``; None is the default."""
 
     queues: str | None = None

@@ -7,8 +7,9 @@ import logging
 import random
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from ..app import events
 from ..app.events import emit

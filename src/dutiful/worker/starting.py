@@ -11,8 +11,9 @@ import asyncio
 import logging
 import random
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from ..app import events
 from ..app.effects import to_its_end

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ...model.spans import span
 from ...operations import health, metrics
@@ -22,8 +23,7 @@ RANGES: dict[str, tuple[int, Grain, int]] = {
 """How far back, the grain that is kept, and how many of these are one point: none has more than some 180."""
 
 
-@dataclass(frozen=True, slots=True)
-class PointRow:
+class PointRow(Struct, frozen=True):
     """One grain of time. Waits (due to claimed) and runs are quantiles within a tenth, in microseconds."""
 
     at_us: int
@@ -37,8 +37,7 @@ class PointRow:
     run_p95_us: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Charts:
+class Charts(Struct, frozen=True):
     """The points of a range, oldest first; those in which nothing ended are left out."""
 
     range: str
@@ -99,7 +98,7 @@ def _summary(name: str, points: list[Point]) -> str:
 
 def as_csv(model: Charts) -> bytes:
     """The rows, with a header; instants are microseconds since 1970, UTC."""
-    names = list(PointRow.__slots__)
+    names = list(PointRow.__struct_fields__)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(names)

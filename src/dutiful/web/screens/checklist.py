@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from weakref import WeakKeyDictionary
+
+from msgspec import Struct
 
 from ...check.catalogue import all_rules
 from ...check.hashing import Hashes
@@ -19,8 +20,7 @@ from ..site import Site
 DRILLS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """A column."""
 
     name: str
@@ -28,8 +28,7 @@ class Head:
     asks: str
 
 
-@dataclass(frozen=True, slots=True)
-class LineCell:
+class LineCell(Struct, frozen=True):
     """A line of one task, with the rule of check that is nearest to it."""
 
     line: str
@@ -47,16 +46,14 @@ class LineCell:
     """Whether a person's waiver holds, which a person may end."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckRow:
+class CheckRow(Struct, frozen=True):
     """One task in the matrix."""
 
     name: str
     cells: list[LineCell]
 
 
-@dataclass(frozen=True, slots=True)
-class Matrix:
+class Matrix(Struct, frozen=True):
     """All of it; ``sum`` is over all tasks, also those of other pages."""
 
     heads: list[Head]
@@ -66,8 +63,7 @@ class Matrix:
     """Whether the code is at hand, so that it is known if a drill is of this code."""
 
 
-@dataclass(frozen=True, slots=True)
-class DrillRow:
+class DrillRow(Struct, frozen=True):
     """A drill that is kept; ``changed``: the code is another one now, None where that is not known."""
 
     drill: Drill

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ...model.ids import parse_id
 from ...operations import acks, groups, health
@@ -17,8 +18,7 @@ CHOSEN_MAX = 200
 HIDDEN = "what it said is not shown: the task has secrets"
 
 
-@dataclass(frozen=True, slots=True)
-class GroupRow:
+class GroupRow(Struct, frozen=True):
     """Deaths with one cause: ``jobs`` are dead now, ``deaths`` there were.
 
     ``seen``: somebody has acknowledged it, and that has not lapsed by time, by growth, or by a newer release.
@@ -41,8 +41,7 @@ class GroupRow:
     until_us: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class GroupList:
+class GroupList(Struct, frozen=True):
     """A page of causes; their counts are exact, also of deaths a moment ago."""
 
     rows: list[GroupRow]

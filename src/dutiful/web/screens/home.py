@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ...model.checklist import Sum
 from ...operations import health, inspect
@@ -14,8 +14,7 @@ from .rows import JobRow, rows_of
 LATEST = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(Struct, frozen=True):
     """The first thing that a person sees."""
 
     due: int

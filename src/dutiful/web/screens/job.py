@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ...model.errors import JobNotFound
 from ...model.ids import parse_id
@@ -42,8 +43,7 @@ VERBS_OF_PEOPLE: Mapping[str, str] = {
 """The buttons, and their names in the table of transitions."""
 
 
-@dataclass(frozen=True, slots=True)
-class FailedRun:
+class FailedRun(Struct, frozen=True):
     """What one run died of, masked."""
 
     run_no: int
@@ -55,8 +55,7 @@ class FailedRun:
     traceback: str
 
 
-@dataclass(frozen=True, slots=True)
-class EffectRow:
+class EffectRow(Struct, frozen=True):
     """A call to the world outside, and what became of it."""
 
     name: str
@@ -71,8 +70,7 @@ class EffectRow:
     result: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class JobPage:
+class JobPage(Struct, frozen=True):
     """One job. ``why`` answers why it is where it is; ``seen`` is what a verb compares the job with."""
 
     id: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ...operations import health, inspect, page_reads, pages
 from ...operations.inspect import JobLine, JobView
@@ -16,8 +16,7 @@ PAGE_MAX = 200
 STATES = ("ready", "running", "in_doubt", "dead", "done", "cancelled")
 
 
-@dataclass(frozen=True, slots=True)
-class JobList:
+class JobList(Struct, frozen=True):
     """A page of jobs. ``next`` is the address of the one behind it; ``filters`` those that are set."""
 
     rows: list[JobRow]

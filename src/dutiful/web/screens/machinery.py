@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from ...model.errors import InvalidSchedule, QueueNotFound, ScheduleRefused
 from ...operations import gate_views, health, inspect, locks, schedule_verbs, schedules
@@ -21,8 +22,7 @@ WORKERS = HOLDS = GATES = 50
 """Rows of a page."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueueRow:
+class QueueRow(Struct, frozen=True):
     """A queue. ``late`` if its oldest due job waits for longer than the target, or waits in a pause."""
 
     name: str
@@ -43,8 +43,7 @@ class QueueRow:
     pause_reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Queues:
+class Queues(Struct, frozen=True):
     """All queues of the app."""
 
     rows: list[QueueRow]
@@ -101,8 +100,7 @@ def _queue(one: QueueView, workers: int) -> QueueRow:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerRow:
+class WorkerRow(Struct, frozen=True):
     """A worker process that is not marked gone; ``silent`` if its lease ran out."""
 
     id: int
@@ -118,8 +116,7 @@ class WorkerRow:
     silent: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Workers:
+class Workers(Struct, frozen=True):
     """A page of the workforce; ``unserved`` is what stands due and nobody can run."""
 
     rows: list[WorkerRow]
@@ -183,8 +180,7 @@ def _served(due: Due, workforce: list[WorkerFact]) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class OccurrenceRow:
+class OccurrenceRow(Struct, frozen=True):
     """One occurrence, or skips in a row. ``mark``: "ran", "waits", "skipped"."""
 
     at_us: int
@@ -195,8 +191,7 @@ class OccurrenceRow:
     by: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleRow:
+class ScheduleRow(Struct, frozen=True):
     """A schedule, its rule in words, and its newest occurrences, oldest first."""
 
     name: str
@@ -212,8 +207,7 @@ class ScheduleRow:
     strip: list[OccurrenceRow]
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleList:
+class ScheduleList(Struct, frozen=True):
     """A page of schedules; ``new`` are declared by this code and begin with the next worker."""
 
     rows: list[ScheduleRow]
@@ -288,8 +282,7 @@ def _state(one: Stored) -> str:
     return "active" if one.current else "changing"
 
 
-@dataclass(frozen=True, slots=True)
-class HoldRow:
+class HoldRow(Struct, frozen=True):
     """A holder of a lock, or one who waits (``grant_no`` is None)."""
 
     name: str
@@ -301,8 +294,7 @@ class HoldRow:
     lapsed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Locks by name, and the gates of tasks at which jobs stand."""
 
     holds: list[HoldRow]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ...operations import doubts, health
 from ..asking import Ask
@@ -12,8 +12,7 @@ from .rows import redacted_key
 PAGE = 50
 
 
-@dataclass(frozen=True, slots=True)
-class DoubtRow:
+class DoubtRow(Struct, frozen=True):
     """A job of which nobody knows whether it was done."""
 
     id: str
@@ -28,8 +27,7 @@ class DoubtRow:
     """Whether the at_most_once body is in doubt; else it is an effect."""
 
 
-@dataclass(frozen=True, slots=True)
-class DoubtList:
+class DoubtList(Struct, frozen=True):
     """A page of them, the latest first."""
 
     rows: list[DoubtRow]

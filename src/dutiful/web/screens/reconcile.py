@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from ...model.errors import ReconcileRefused
 from ...model.reconcile import FINDINGS
@@ -31,8 +31,7 @@ WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+class Pass(Struct, frozen=True):
     """One pass. ``coverage``: how many in a hundred of what was expected could be judged, None of nothing."""
 
     id: int
@@ -63,12 +62,11 @@ class Pass:
         judged = None
         if run.expected:
             judged = _percent(run.expected - run.young, run.expected)
-        named = {one: getattr(run, one) for one in cls.__slots__ if one != "coverage"}
+        named = {one: getattr(run, one) for one in cls.__struct_fields__ if one != "coverage"}
         return cls(**named, coverage=judged)
 
 
-@dataclass(frozen=True, slots=True)
-class Reconciled:
+class Reconciled(Struct, frozen=True):
     """A reconciliation, as it is at work. ``last`` is the latest pass that is through, ``whole`` the latest
     of those over all of the window; ``stopped`` the one that waits for a person's word. ``open`` is by class.
     """
@@ -96,8 +94,7 @@ class Reconciled:
     open: dict[str, Open]
 
 
-@dataclass(frozen=True, slots=True)
-class ReconcileList:
+class ReconcileList(Struct, frozen=True):
     """A page of them by name. ``new``: declared by this code, and begun by the first worker that has it."""
 
     rows: list[Reconciled]
@@ -110,8 +107,7 @@ class ReconcileList:
     now_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A finding, as it may be shown."""
 
     key: str
@@ -125,8 +121,7 @@ class Found:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class OneReconcile:
+class OneReconcile(Struct, frozen=True):
     """One of them: the findings of a class (or those that are closed), and its passes."""
 
     row: Reconciled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ...operations import attention as things
 from ...operations import audit, bulk, health
@@ -16,8 +16,7 @@ THINGS = 100
 ITEMS_MAX = 200
 
 
-@dataclass(frozen=True, slots=True)
-class AuditList:
+class AuditList(Struct, frozen=True):
     """A page of the audit, the latest first."""
 
     rows: list[AuditRow]
@@ -48,8 +47,7 @@ def audit_list(ask: Ask) -> AuditList:
     return AuditList(shown, filters, more, ask.link(ask.path, **filters), before is not None, now)
 
 
-@dataclass(frozen=True, slots=True)
-class BulkList:
+class BulkList(Struct, frozen=True):
     """Bulk operations, the latest first; with one of them open, what it left out."""
 
     rows: list[Bulk]
@@ -73,8 +71,7 @@ def one_bulk(ask: Ask) -> BulkList:
     return BulkList([found], ask.run(bulk.items(found.id, limit=ITEMS_MAX)), None, found.now_us)
 
 
-@dataclass(frozen=True, slots=True)
-class AttentionList:
+class AttentionList(Struct, frozen=True):
     """A page of the things that need a person, worst first; those that somebody knows of come last."""
 
     rows: list[Item]

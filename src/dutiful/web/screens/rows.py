@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ...model.redaction import ARGS_BYTES_MAX, FAILED, Shown
 from ...operations import pages
@@ -19,8 +20,7 @@ ARGS_READ_MAX = 8_192
 ELSEWHERE = "not shown in lists: the arguments are large"
 
 
-@dataclass(frozen=True, slots=True)
-class JobRow:
+class JobRow(Struct, frozen=True):
     """One job in a list. ``args`` and ``error`` are cut and masked; instants are microseconds."""
 
     id: str

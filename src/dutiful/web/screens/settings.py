@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
+
+from msgspec import Struct
 
 from ...model.alerts import Alerts, Apprise, Command, Quiet, Smtp, Webhook
 from ...model.operators import PERMISSIONS
@@ -24,8 +25,7 @@ TOLD_MAX = 50
 SAID_CHARS = 300
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelRow:
+class ChannelRow(Struct, frozen=True):
     """A way by which somebody is told. ``proven_us``: when a message last came through it."""
 
     name: str
@@ -38,8 +38,7 @@ class ChannelRow:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class AlertRow:
+class AlertRow(Struct, frozen=True):
     """Something that was raised."""
 
     key: str
@@ -51,8 +50,7 @@ class AlertRow:
     seen: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ToldRow:
+class ToldRow(Struct, frozen=True):
     """A message: to whom, about what, and what became of it ("sent", "waits", "failing", "dropped")."""
 
     channel: str
@@ -65,8 +63,7 @@ class ToldRow:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """What nobody changes on the page, and everybody asks."""
 
     you: str
@@ -86,8 +83,7 @@ class Settings:
     versions: list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class AlertPage:
+class AlertPage(Struct, frozen=True):
     """Channels, what was raised, what was told, and the settings."""
 
     channels: list[ChannelRow]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ...model.spans import span
 from ...operations import timeline
@@ -28,8 +29,7 @@ ENDINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """Something that happened to the job. ``mark``: "", "good", "bad", "person"."""
 
     at_us: int
@@ -38,8 +38,7 @@ class Event:
     mark: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Story:
+class Story(Struct, frozen=True):
     """A page of it, oldest first; the addresses of the page before it, and of the last one."""
 
     events: list[Event]

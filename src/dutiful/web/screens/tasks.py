@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from ...model.spans import span
 from ...operations import groups, health, inspect, metrics, registry
@@ -22,8 +23,7 @@ LISTED_MAX = 200
 LATEST = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """What one release says of a task, and how many live workers of that release know it."""
 
     release: str
@@ -36,8 +36,7 @@ class Known:
     workers: int
 
 
-@dataclass(frozen=True, slots=True)
-class TaskLine:
+class TaskLine(Struct, frozen=True):
     """A task, as the release seen last declares it. Counts are of the last 24 hours, ``dead`` of now."""
 
     name: str
@@ -59,8 +58,7 @@ class TaskLine:
     """Whether this process's code has it; None where only a store is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskList:
+class TaskList(Struct, frozen=True):
     """A page of tasks by name; ``new`` are in this process's code, and no worker has said them yet.
 
     ``runs``: how they go is shown; else the checklist.
@@ -77,8 +75,7 @@ class TaskList:
     now_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class TaskPage:
+class TaskPage(Struct, frozen=True):
     """One task: how it answers the checklist, its declaration, its drills, what died of it, its latest jobs.
 
     ``line`` is the one that somebody came for.
