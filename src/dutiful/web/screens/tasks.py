@@ -19,7 +19,9 @@ from .checklist import DrillRow, LineCell, Matrix, drills_of, matrix, of_task
 from .groups import GroupRow, rows_of_task
 from .rows import JobRow, rows_of
 
-LISTED_MAX = 200
+LISTED_MAX = 80
+CHECKED_MAX = 30
+"""So many tasks with all their cells are a page of at most 120 KB."""
 LATEST = 10
 
 
@@ -95,16 +97,17 @@ def task_list(ask: Ask) -> TaskList:
     """All tasks that a worker ever declared."""
     known = _known(ask)
     names = sorted(known)
+    runs = ask.text("runs") is not None
+    size = LISTED_MAX if runs else CHECKED_MAX
     start = ask.number("from", 0, 0, len(names))
-    shown = names[start : start + LISTED_MAX]
+    shown = names[start : start + size]
     workforce, _, now = ask.run(health.workforce(ask.site.name))
     points, dead = _lately(ask, now), _dead(ask)
     rows = [_line(ask, known[name], workforce, points[name], dead[name]) for name in shown]
-    more = ask.here(**{"from": start + LISTED_MAX}) if len(names) > start + LISTED_MAX else None
+    more = ask.here(**{"from": start + size}) if len(names) > start + size else None
     new = sorted({task.name for task in ask.site.tasks.values()} - set(names))[:LISTED_MAX]
     first = ask.link(ask.path, runs=ask.text("runs"))
-    lines, runs = matrix(ask, shown), ask.text("runs") is not None
-    return TaskList(rows, lines, runs, new, len(names), more, first, start > 0, now)
+    return TaskList(rows, matrix(ask, shown), runs, new, len(names), more, first, start > 0, now)
 
 
 def one_task(ask: Ask) -> TaskPage:
