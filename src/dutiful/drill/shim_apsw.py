@@ -90,6 +90,7 @@ def _classes() -> tuple[Any, Any]:
     class Connection(real):  # type: ignore[misc, valid-type]
         """Tells of statements and commits."""
 
+        __module__ = "apsw"  # what asks whose connection it is shall find that
         drill_real = real
         drill_path = ""
         """Where it leads."""

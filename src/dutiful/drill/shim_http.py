@@ -1,4 +1,4 @@
-"""The shims of httpx, requests, urllib3 and ``http.client``: calls go to the simulated provider.
+"""The shims of httpx, requests, urllib3, aiohttp and ``http.client``: calls go to the simulated provider.
 
 Only libraries that the program has loaded are shimmed. What opens a socket past them is unseen I/O.
 """
@@ -30,8 +30,10 @@ def put(holder: Any, name: str, value: Any) -> Iterator[None]:
 @contextmanager
 def http_shims(provider: Provider) -> Iterator[None]:
     """While it is on, calls made in a run are answered by the provider."""
+    from .shim_aiohttp import aiohttp_shim
+
     with ExitStack() as stack:
-        for shim in (_http_client, _urllib3, _requests, _httpx):
+        for shim in (_http_client, _urllib3, _requests, _httpx, aiohttp_shim):
             shim(provider, stack)
         yield
 

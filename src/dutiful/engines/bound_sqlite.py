@@ -110,14 +110,15 @@ def _autocommits(raw: Any) -> bool:
 
 
 def library_of(raw: Any) -> str:
-    """The library that a SQLite connection belongs to; aiosqlite stands on sqlite3."""
-    for ancestor in type(raw).__mro__:
-        package = str(ancestor.__module__).partition(".")[0]
+    """The library that a SQLite connection belongs to, also one of a class of the program's own; aiosqlite
+    stands on sqlite3."""
+    packages = [str(ancestor.__module__).partition(".")[0] for ancestor in type(raw).__mro__]
+    for package in packages:
         if package in ("sqlite3", "_sqlite3", "aiosqlite"):
             return "sqlite3"
-        if package != "builtins":
+        if package == "apsw":
             return package
-    return "unknown"
+    return next((package for package in packages if package != "builtins"), "unknown")
 
 
 def _path(query: Query) -> str:

@@ -1,6 +1,6 @@
 """The whole corpus, imported."""
 
-from tests.drill.corpus import apsw_tasks, bugs_calls, bugs_sqlite, postgres, right
+from tests.drill.corpus import apsw_tasks, bugs_calls, bugs_sqlite, django_tasks, postgres, right
 from tests.drill.corpus.shop import BUGS, RIGHT
 
-__all__ = ["BUGS", "RIGHT", "apsw_tasks", "bugs_calls", "bugs_sqlite", "postgres", "right"]
+__all__ = ["BUGS", "RIGHT", "apsw_tasks", "bugs_calls", "bugs_sqlite", "django_tasks", "postgres", "right"]
