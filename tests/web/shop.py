@@ -199,8 +199,11 @@ DAY = 1440 * MINUTE
 def reconciled(app: dutiful.App, ids: dict[str, str]) -> None:
     """Reconciliations in every state; "receipts" has findings of every class, "refunds" a stopped pass."""
     run = app.engine.run
-    names = ("charges", "invoices", "paused", "receipts", "refunds", "shipments")
-    rules = {one: Rule(one, "shop.send_receipt", 10 * MINUTE, 15 * MINUTE, 7 * DAY) for one in names}
+    named = {
+        "charges": "shop.charge", "invoices": "shop.invoice", "photos": "shop.resize",
+        "receipts": "shop.send_receipt", "refunds": "shop.refund", "shipments": "shop.ship",
+    }  # fmt: skip
+    rules = {one: Rule(one, task, 10 * MINUTE, 15 * MINUTE, 7 * DAY) for one, task in named.items()}
     worker = run(workers.register(NewWorker(app.name, "web-4", 12, 10**12, 1, "[]", "{}")))
     run(reconcile.declare(app.name, worker, list(rules.values())))
     now = time.time_ns() // 1000
@@ -219,7 +222,7 @@ def reconciled(app: dutiful.App, ids: dict[str, str]) -> None:
     number = _pass(app, "receipts", counts, now, found=found, whole=False)
     run(reconcile.close(app.name, "receipts", number + 1, [f"receipt:{n}" for n in range(55, 60)]))
     run(reconcile.fail(app.name, "invoices", "OperationalError: no such table: invoices", 10 * MINUTE))
-    run(reconcile_verbs.pause(app.name, "paused", actor="ann", reason="the archive moves", for_us=DAY))
+    run(reconcile_verbs.pause(app.name, "photos", actor="ann", reason="the archive moves", for_us=DAY))
 
 
 def _pass(

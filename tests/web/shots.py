@@ -26,6 +26,7 @@ from tests.web.browser import FLAGS, Serving
 
 WIDTHS = (1280, 360)
 THEMES = ("light", "dark")
+NAMED = {"queue": "mail", "one_reconcile": "receipts"}
 ANN = Operator("ann@example.com", "Ann", "admin", how="web")
 
 
@@ -33,7 +34,7 @@ def paths(ids: dict[str, str], fingerprint: str) -> dict[str, str]:
     """Every screen of the router, and what else there is to see."""
     found = {}
     for screen in SCREENS:
-        named = screen.path.replace("{name}", "mail" if screen.name == "queue" else "report:nightly")
+        named = screen.path.replace("{name}", NAMED.get(screen.name, "report:nightly"))
         if "{id}" in named:
             if screen.name != "job" or not ids:
                 continue
@@ -45,6 +46,10 @@ def paths(ids: dict[str, str], fingerprint: str) -> dict[str, str]:
         found |= {
             "group": f"/dead?fp={fingerprint}",
             "job-waiting": f"/jobs/{ids['waiting']}",
+            "reconcile-stopped": "/reconcile/refunds",
+            "reconcile-broken": "/reconcile/invoices",
+            "reconcile-never": "/reconcile/shipments",
+            "ask-approve": "/reconcile/refunds/approve",
             "ask-retry": f"/jobs/{ids['secret']}/retry",
             "ask-retry-all": "/dead/retry?task=shop.send_receipt",
             "not-found": "/jobs/00000000-0000-7000-8000-000000000000",
@@ -55,6 +60,7 @@ def paths(ids: dict[str, str], fingerprint: str) -> dict[str, str]:
 def busy(folder: Path) -> tuple[Any, dict[str, str]]:
     app = shop.make(f"sqlite:///{folder / 'busy.db'}")
     ids = shop.fill(app, 60)
+    shop.reconciled(app, ids)
     app.engine.run(groups.fold())
     app.engine.clock = lambda: time.time_ns() // 1000 + 120_000_000  # the minutes of what ran are whole
     while app.engine.run(metrics.roll()):

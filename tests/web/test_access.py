@@ -62,7 +62,7 @@ def place(path: str, ids: dict[str, str]) -> str:
     }
     name = names.get("/" + path.split("/")[1], "shop.charge")
     if path.startswith("/reconcile/"):
-        name = {"approve": "refunds", "resume": "paused"}.get(path.rsplit("/", 1)[1], name)
+        name = {"approve": "refunds", "resume": "photos"}.get(path.rsplit("/", 1)[1], name)
     job = "discarded" if path.endswith("/undo") else "doubt" if path.endswith(DOUBTFUL) else "secret"
     job = "waiting" if path.endswith("/cancel") else job
     path = path.replace("{id}", ids[job]).replace("{name:path}", name).replace("{name}", name)

@@ -18,11 +18,12 @@ import dutiful
 from dutiful.cli.root import run
 from dutiful.model.operators import Operator
 from dutiful.model.verdict import NAMES
-from dutiful.operations import audit, health, reconcile, reconcile_views, workers
+from dutiful.operations import audit, health, reconcile, reconcile_views, registry, workers
 from dutiful.operations.reconcile import Counts, Found, Stored
 from dutiful.web.pages import build
 from dutiful.web.screens import reconcile as screen
 from dutiful.web.site import Site
+from dutiful.worker.bookkeeping import declared_of
 from tests.contract.markets import HOUR, RECEIPTS, Market
 from tests.web import shop
 from tests.web.conftest import Page, Shop
@@ -69,7 +70,7 @@ def text(page: Page, path: str, **more: Any) -> str:
 def test_every_state_is_said_in_words(page: Page) -> None:
     rows = {row["name"]: row for row in json.loads(page.get("/reconcile.json").body)["rows"]}
     assert {name: row["state"] for name, row in rows.items()} == {
-        "charges": "active", "invoices": "cannot check", "paused": "paused", "receipts": "active",
+        "charges": "active", "invoices": "cannot check", "photos": "paused", "receipts": "active",
         "refunds": "stopped", "shipments": "never run",
     }  # fmt: skip
     assert rows["receipts"]["last"]["coverage"] == 99.9  # three of 12,043 are too young: never 100
@@ -85,6 +86,16 @@ def test_every_state_is_said_in_words(page: Page) -> None:
     assert "a quick one, by worker 4: duties due from" in one and "All of the window" in one
     got = page.get("/reconcile/nothing")
     assert got.status == 409 and b"There is no reconciliation" in got.body
+
+
+def test_what_it_finds_is_whose_the_task_is(page: Page) -> None:
+    app = page.site.app
+    assert app is not None
+    app.engine.run(registry.register("shop", "", [declared_of(task) for task in app.tasks.values()]))
+    page.site._verdict = None
+    owners = {one.key: one.owner for one in page.site.verdict().things}
+    assert owners["reconcile:receipts"] == owners["reconcile:receipts:surplus"] == "mail team"
+    assert "3 of 4 tasks are compared" in text(page, "/reconcile")
 
 
 def test_each_number_opens_its_rows_a_page_at_a_time(page: Page) -> None:

@@ -94,7 +94,7 @@ def read(app: str) -> Steps[Numbers]:
     watches += [unseen.prover(channels, now), reconciled.watch]
     kept = yield Call("read_verdict", {"app": app})
     state, since, *_ = kept[0] if kept else (None, None)
-    found = unseen.owned(found, owners, _tasks(found, groups, fresh))
+    found = unseen.owned(found, owners, _tasks(found, groups, fresh) | reconciled.task_of)
     facts = _facts(heads, queues, workers, found, now) | _counted(book, seen) | reconciled.facts
     facts |= {"tasks": len(said), "tasks_unreconciled_by_choice": len(waived - reconciled.tasks)}
     facts |= {"tasks_drilled": int(drilled or 0), "tasks_with_drill_findings": int(bad or 0)}

@@ -27,6 +27,8 @@ class Reconciled:
     unread: str = ""
     facts: dict[str, int | None] = field(default_factory=dict)
     tasks: set[str] = field(default_factory=set)
+    task_of: dict[str, str] = field(default_factory=dict)
+    """The task of each thing, whose owner is the thing's."""
 
 
 def judged(rows: Sequence[Row], now: int) -> Reconciled:
@@ -47,6 +49,7 @@ def judged(rows: Sequence[Row], now: int) -> Reconciled:
             failed.append(f"reconcile {name} could not check ({_short(error)})")
         for thing in _things(name, ones):
             found.things.append(thing)
+            found.task_of[thing.key] = ones[0][1]
             if thing.number in SUMS:
                 sums[SUMS[thing.number]] += thing.amount
         sums["reconciled_repaired"] += sum(int(row[16]) for row in ones)

@@ -143,14 +143,15 @@ def reconcile_list(ask: Ask) -> ReconcileList:
     listed = [one for one in stored if one.name > after]
     counts = ask.run(reconcile_views.open_counts(app))
     rows = [_row(ask, one, counts.get(one.name, {})) for one in listed[:LISTED]]
-    facts = ask.site.verdict().facts
+    tasks = {one.name for one in ask.run(registry.tasks(app))}
+    covered = tasks & {one.task for one in stored if one.gone_at_us is None}
     declared = ask.site.app.reconcilers if ask.site.app is not None else {}
     return ReconcileList(
         rows=rows,
         new=sorted(set(declared) - {one.name for one in stored}) if not after else [],
-        tasks=facts.get("tasks") or len(ask.run(registry.tasks(app))),
-        covered=facts.get("reconciled_tasks") or 0,
-        by_choice=facts.get("tasks_unreconciled_by_choice") or 0,
+        tasks=len(tasks),
+        covered=len(covered),
+        by_choice=ask.site.verdict().facts.get("tasks_unreconciled_by_choice") or 0,
         next=ask.here(after=rows[-1].name) if len(listed) > LISTED else None,
         first=ask.link(ask.path) if after else None,
         now_us=stored[0].now_us if stored else ask.run(health.now()),
