@@ -76,6 +76,9 @@ def addresses(app: dutiful.App, size: Size) -> Iterator[tuple[str, str]]:
     one = run(bulk.listed(APP, limit=1))[0]
     yield "home", "/"
     yield "attention", "/attention"
+    yield "the checklist", "/tasks"
+    yield "tasks and their runs", "/tasks?runs=1"
+    yield "a task", "/tasks/task7"
     for span in ("1h", "6h", "24h", "7d", "30d"):
         yield f"metrics, {span}", f"/charts?range={span}"
     yield "metrics, 6h of a task", "/charts?range=6h&task=task7"

@@ -13,7 +13,7 @@ import dutiful
 from dutiful.engines.contract import Engine
 from dutiful.model.jobs import NewWorker
 from dutiful.model.schedules import Spec
-from dutiful.operations import acks, bulk, lanes, metrics, retention, workers
+from dutiful.operations import acks, bulk, lanes, metrics, registry, retention, workers
 from dutiful.operations.bulk import Wanted
 from dutiful.operations.plan import as_json
 from dutiful.sql import EngineName
@@ -172,6 +172,12 @@ class Seeding:
         doubt = f"'in_doubt', {self.now}, 'nobody knows whether it began'"
         self.fill(WAITING, size.doubts, salt="doubt", seq="CAST(NULL AS bigint)", state=doubt)
         self.fill(AUDIT, size.audit)
+        said = {"once": "order:{order_id}"}
+        known = [
+            registry.Declared(f"task{one}", 1, f"queue{one % QUEUES}", 0, "mail team", "at_least_once", said)
+            for one in range(TASKS)
+        ]
+        self.engine.run(registry.register(APP, "2026.11.1", known))
         self.fill(ALERT, size.alerts)
         self.fill(LOCK, 50)
         self.fill(LOCKED, 200, span=DAY // 1440)

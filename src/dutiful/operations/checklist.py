@@ -19,8 +19,9 @@ from .waivers import Waiver
 from .why_facts import worker_fact
 
 WINDOW: Final = 5_000
-"""So many of the latest endings are looked at."""
+"""So many of the latest endings are looked at,"""
 SPAN_US: Final = 7 * DAY
+"""and none from before that."""
 FRESH_MAX: Final = 1_000
 
 
@@ -63,7 +64,7 @@ def read(app: str, task: str | None, codes: Mapping[str, str]) -> Steps[list[Fac
     seen: defaultdict[str, _Seen] = defaultdict(_Seen)
     for row in (yield Call("checklist_evidence", named)):
         seen[row[0]].evidence = row
-    for row in (yield Call("checklist_endings", {**named, "window": WINDOW})):
+    for row in (yield Call("checklist_endings", {**named, "window": WINDOW, "span": SPAN_US})):
         seen[row[0]].endings = row
     for row in (yield Call("checklist_tries", {**named, "grain": GRAINS["1h"], "span": SPAN_US})):
         seen[row[0]].tries = row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from weakref import WeakKeyDictionary
 
@@ -18,6 +19,8 @@ from ..asking import Ask
 from ..site import Site
 
 DRILLS = 10
+SUM_S = 10.0
+"""Home asks for the sum, and is looked at all the time."""
 
 
 class Head(Struct, frozen=True):
@@ -71,6 +74,7 @@ class DrillRow(Struct, frozen=True):
     failed: int
 
 
+_SUMS: WeakKeyDictionary[Site, tuple[float, Sum]] = WeakKeyDictionary()
 _CODES: WeakKeyDictionary[Site, dict[str, str]] = WeakKeyDictionary()
 
 
@@ -93,8 +97,12 @@ def matrix(ask: Ask, shown: Sequence[str]) -> Matrix:
 
 
 def checks(ask: Ask) -> Sum:
-    """How it stands, over all tasks."""
-    return summed([checklist(one) for one in _facts(ask)])
+    """How it stands, over all tasks, at most ``SUM_S`` old."""
+    kept = _SUMS.get(ask.site)
+    if kept is None or time.monotonic() - kept[0] >= SUM_S:
+        kept = time.monotonic(), summed([checklist(one) for one in _facts(ask)])
+        _SUMS[ask.site] = kept
+    return kept[1]
 
 
 def of_task(ask: Ask, name: str) -> list[LineCell]:
