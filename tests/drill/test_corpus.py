@@ -14,8 +14,8 @@ from tests.drill.corpus.shop import Case
 LIMIT = 20
 LIMIT_RIGHT = 9
 LIMIT_POSTGRES = 5
-POSTGRES_BUGS = ("pg_two_transactions", "pg_async_read_modify_write")
-POSTGRES_RIGHT = ("pg_duty_row_first", "pg_exactly_once")
+POSTGRES_BUGS = ("pg_two_transactions", "pg_async_read_modify_write", "asyncpg_check_then_insert")
+POSTGRES_RIGHT = ("pg_duty_row_first", "pg_exactly_once", "asyncpg_duty_row_first")
 """A copy of a database costs the server more than a run: the others are in the big run."""
 MISSED: frozenset[str] = frozenset()
 """Bugs that a drill is known not to find; at most one in twenty."""

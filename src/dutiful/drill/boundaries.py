@@ -14,6 +14,7 @@ import sysconfig
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import FrameType
@@ -135,6 +136,10 @@ class Track:
         if not before and 0 < number <= len(self.events):
             return f"after {self.events[number - 1]}"
         return f"before {self.events[number]}" if number < len(self.events) else "after return"
+
+
+through: ContextVar[bool] = ContextVar("drill_through", default=False)
+"""Set while a shim opens a socket of its own."""
 
 
 class _Local(threading.local):

@@ -143,7 +143,7 @@ class Drilling:
         watch(self.seen)
         times.taken(anew=True)
         try:
-            with quiet(), guarded(self.seen, shimmed="apsw" if getattr(self.store, "apsw", False) else ""):
+            with quiet(), guarded(self.seen, shimmed=self.store.shimmed):
                 self._undisturbed(report)
                 report.accepted = sorted(".".join(pair) for pair in self.accepted)
                 scenarios = list(chosen(all_of(self), only, limit, self.seed))

@@ -32,6 +32,10 @@ def sqlalchemy_shim(current: Callable[[Any], bool]) -> Iterator[None]:
             from .shim_postgres import dropping
 
             dropping(one, raw)
+        elif one is not None and hasattr(raw, "is_closed"):
+            from .shim_asyncpg import dropping as dropping_async
+
+            dropping_async(one, raw)
         elif one is not None:
             from .shim_sqlite import dropping as dropping_file
 

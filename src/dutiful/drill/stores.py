@@ -46,6 +46,8 @@ class Store(Protocol):
     """What makes worlds."""
 
     mark: str
+    shimmed: str
+    """The driver that has a shim here, and elsewhere has none; "" for none."""
 
     def make(self) -> World: ...
 
@@ -86,6 +88,7 @@ class SqliteStore:
         self.folder = Path(tempfile.mkdtemp(prefix="dutiful-drill-", dir=memory if memory.is_dir() else None))
         self._query = urlsplit(app.url).query
         self.apsw = "driver=apsw" in self._query.split("&")
+        self.shimmed = "apsw" if self.apsw else ""
         self.source = getattr(app.engine, "path", ":memory:")
         self._number = 0
         self._template = self.folder / "template.db"

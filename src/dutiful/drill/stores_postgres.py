@@ -17,6 +17,7 @@ import psycopg
 from ..app.app import App
 from ..engines.urls import open_engine
 from .boundaries import by_itself
+from .shim_asyncpg import asyncpg_shim, is_current
 from .shim_postgres import postgres_shim
 from .shim_sqlalchemy import sqlalchemy_shim
 from .states import Table
@@ -47,6 +48,7 @@ class PostgresStore:
     """See :class:`~dutiful.drill.stores.Store`. Copies are made by other sessions, ahead of their use."""
 
     mark = "%s"
+    shimmed = "asyncpg"
 
     def __init__(self, app: App, fixture: Fixture) -> None:
         self._url = app.url
@@ -113,10 +115,13 @@ class PostgresStore:
             return None
 
         def current(connection: Any) -> bool:
+            if hasattr(connection, "is_closed"):  # asyncpg's
+                return is_current(connection, place(self.source))
             return not connection.closed and connection.info.dbname == place(self.source)
 
         stack = ExitStack()
         stack.enter_context(postgres_shim(place))
+        asyncpg_shim(place, stack)
         stack.enter_context(sqlalchemy_shim(current))
         return stack
 

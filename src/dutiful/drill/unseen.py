@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from .boundaries import UnseenIO, track, unwatched, where
+from .boundaries import UnseenIO, through, track, unwatched, where
 from .shim_http import put
 
 
@@ -70,7 +70,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     if _seen is None or event not in ("socket.connect", "open", "os.rename", "os.remove", "subprocess.Popen"):
         return
     one = track()
-    if one is None:
+    if one is None or (event == "socket.connect" and through.get()):
         return
     reads = event == "open" and not (isinstance(args[2], int) and args[2] & WRITING)
     if reads or (event == "open" and not isinstance(args[0], (str, bytes))):
