@@ -167,8 +167,8 @@ def checked(app: dutiful.App) -> None:
     run(drills.record(app.name, replace(clean, mode={"calls": 0}), by="ann"))
     run(drills.record(app.name, bad, by="ann"))
     run(drills.record(app.name, replace(bad, task="shop.report", outcome="not comparable", why=why), by="ci"))
-    said = {"owner": "billing", "reason": "the bank's own report is read each morning"}
-    run(waivers.waive(app.name, "shop.charge", "reconciled", actor="ann", span_us=90 * DAY, **said))
+    said = {"owner": "billing", "reason": "the bank takes a charge of any age"}
+    run(waivers.waive(app.name, "shop.charge", "late", actor="ann", span_us=90 * DAY, **said))
 
 
 def doubt(app: dutiful.App, ids: dict[str, str]) -> None:

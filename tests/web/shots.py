@@ -35,11 +35,12 @@ def paths(ids: dict[str, str], fingerprint: str) -> dict[str, str]:
     found = {}
     for screen in SCREENS:
         named = screen.path.replace("{name}", NAMED.get(screen.name, "report:nightly"))
+        named = named.replace("{name:path}", "shop.charge")
         if "{id}" in named:
             if screen.name != "job" or not ids:
                 continue
             named = named.replace("{id}", ids["secret"])
-        if not ids and "{name}" in screen.path:
+        if not ids and "{name" in screen.path:
             continue
         found[screen.name] = named
     if ids:
@@ -50,6 +51,8 @@ def paths(ids: dict[str, str], fingerprint: str) -> dict[str, str]:
             "reconcile-broken": "/reconcile/invoices",
             "reconcile-never": "/reconcile/shipments",
             "ask-approve": "/reconcile/refunds/approve",
+            "tasks-runs": "/tasks?runs=1",
+            "ask-waive": "/checklist/waive?task=shop.charge&line=late",
             "ask-retry": f"/jobs/{ids['secret']}/retry",
             "ask-retry-all": "/dead/retry?task=shop.send_receipt",
             "not-found": "/jobs/00000000-0000-7000-8000-000000000000",
@@ -61,6 +64,8 @@ def busy(folder: Path) -> tuple[Any, dict[str, str]]:
     app = shop.make(f"sqlite:///{folder / 'busy.db'}")
     ids = shop.fill(app, 60)
     shop.reconciled(app, ids)
+    shop.declare(app)
+    shop.checked(app)
     app.engine.run(groups.fold())
     app.engine.clock = lambda: time.time_ns() // 1000 + 120_000_000  # the minutes of what ran are whole
     while app.engine.run(metrics.roll()):

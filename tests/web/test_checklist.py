@@ -55,7 +55,7 @@ def test_h5_a_cell_is_what_the_store_knows_on_the_page_and_in_its_twin(page: Pag
     }  # fmt: skip
     assert (states["outside"], states["retries"], states["supervised"]) == ("na", "declared", "missing")
     charge = shown(page, "shop.charge")
-    assert (charge["idempotent"], charge["reconciled"], charge["key"]) == ("missing", "waived", "observed")
+    assert (charge["idempotent"], charge["late"], charge["key"]) == ("missing", "waived", "observed")
     assert "could not be compared: Unseen I/O" in cells(page, "shop.report")["idempotent"]["words"]
     told = json.loads(page.get("/tasks.json").body)["checklist"]["sum"]
     assert (told["tasks"], told["waived"]) == (4, 1) and told["checks"] > 4

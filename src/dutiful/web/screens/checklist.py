@@ -90,8 +90,9 @@ def codes_of(site: Site) -> Mapping[str, str]:
 
 def matrix(ask: Ask, shown: Sequence[str]) -> Matrix:
     """The checklist of all tasks; the rows of those that are shown."""
-    found = {one.task: checklist(one) for one in _facts(ask)}
-    rows = [_row(name, found[name]) for name in shown if name in found]
+    known = {one.task: one for one in _facts(ask)}
+    found = {name: checklist(one) for name, one in known.items()}
+    rows = [_row(known[name], found[name]) for name in shown if name in found]
     heads = [Head(one.name, one.title, one.asks) for one in LINES.values()]
     return Matrix(heads, rows, summed(list(found.values())), ask.site.app is not None)
 
@@ -108,7 +109,7 @@ def checks(ask: Ask) -> Sum:
 def of_task(ask: Ask, name: str) -> list[LineCell]:
     """All lines of one task."""
     facts = _facts(ask, name)
-    return _row(name, checklist(facts[0])).cells if facts else []
+    return _row(facts[0], checklist(facts[0])).cells if facts else []
 
 
 def drills_of(ask: Ask, name: str) -> list[DrillRow]:
@@ -122,10 +123,10 @@ def _facts(ask: Ask, name: str | None = None) -> list[Facts]:
     return ask.run(checklists.facts(ask.site.name, name, codes=codes_of(ask.site)))
 
 
-def _row(name: str, cells: Sequence[Cell]) -> CheckRow:
+def _row(facts: Facts, cells: Sequence[Cell]) -> CheckRow:
     rules = all_rules()
     return CheckRow(
-        name,
+        facts.task,
         [
             LineCell(
                 line=cell.line,
@@ -139,10 +140,12 @@ def _row(name: str, cells: Sequence[Cell]) -> CheckRow:
                 rule=LINES[cell.line].rule,
                 why=rules[rule].why if (rule := LINES[cell.line].rule) else "",
                 waiver=cell.waiver,
-                waived=cell.state == "waived"
-                and cell.waiver is not None
-                and cell.waiver.until_us is not None,
+                waived=_ends(cell.waiver, facts.now_us),
             )
             for cell in cells
         ],
     )
+
+
+def _ends(waiver: Waived | None, now_us: int) -> bool:
+    return waiver is not None and waiver.until_us is not None and waiver.holds(now_us)
