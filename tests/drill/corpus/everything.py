@@ -1,6 +1,7 @@
 """The whole corpus, imported."""
 
 from tests.drill.corpus import (
+    aiohttp_tasks,
     apsw_tasks,
     asyncpg_tasks,
     bugs_calls,
@@ -14,6 +15,7 @@ from tests.drill.corpus.shop import BUGS, RIGHT
 __all__ = [
     "BUGS",
     "RIGHT",
+    "aiohttp_tasks",
     "apsw_tasks",
     "asyncpg_tasks",
     "bugs_calls",
