@@ -53,16 +53,17 @@ def rehearsed(folder: Folder, lane: str) -> Reconciled:
     """That of lane A or B: nothing is enqueued, and nothing is written."""
     app = App(f"lane-{lane}", folder.jobs_url)
 
-    @app.task(once="charge:{order_id}")
-    def charge(order_id: str, cents: int, currency: str) -> None:
-        """As lane C's, and never run."""
+    @app.task(once="order:{order_id}", timeout="10s")
+    def settle(order_id: str) -> None:
+        """Names the duty that both sides are compared by; never run."""
 
     def charged(since: datetime, until: datetime) -> list[dict[str, Any]]:
         return Bank(folder.bank).charged(lane)
 
-    @app.reconcile(charge, name="bank", done=charged, every="10s", grace="0s", window="1d")
+    @app.reconcile(settle, name="bank", done=charged, every="10s", grace="0s", window="1d")
     def ordered(since: datetime, until: datetime) -> Iterator[dict[str, Any]]:
-        yield from folder.placed()
+        for order in folder.placed():
+            yield {"order_id": order["order_id"], "due": order["due"]}
 
     try:
         counts = Sweep(app, app.reconcilers["bank"], by="demo", dry=True).run().made.counts
