@@ -274,6 +274,10 @@ def test_a2_without_a_script_list_open_retry_choose_and_acknowledge(browser: Any
         assert "/bulk/" in watched.page.url
         watched.go(f"/find?q=receipt:{3 * 2021}")
         assert job_id in watched.page.inner_text("#job-id")
+        watched.go("/reconcile")
+        watched.page.click("text=receipts")
+        watched.page.click(".numbers >> text=Surplus >> xpath=.. >> a")
+        assert "receipt:78" in watched.page.inner_text("main") and "class=surplus" in watched.page.url
         watched.go("/dead")
         watched.page.click("text=Ack… >> nth=0")
         watched.page.fill("input[name=note]", "the mail team knows")
