@@ -56,6 +56,15 @@ def test_options_are_handed_on(small_shop: Shop, started: list[Any]) -> None:
     ]
 
 
+def test_the_app_can_tell_a_hash_of_its_tasks_code(small_shop: Shop, started: list[Any]) -> None:
+    assert small_shop.app.code_of is None
+    assert small_shop.bare("worker", f"{small_shop.module}:app").code == 0
+    code_of = small_shop.app.code_of
+    assert code_of is not None
+    told = {code_of(task.function) for task in small_shop.app.tasks.values()}
+    assert len(told) == len(small_shop.app.tasks) and all(len(one) == 32 for one in told)
+
+
 def test_the_app_comes_by_place_option_or_environment(small_shop: Shop, started: list[Any]) -> None:
     path = f"{small_shop.module}:app"
     assert small_shop.bare("worker", path).code == 0

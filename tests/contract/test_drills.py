@@ -13,6 +13,7 @@ from dutiful.model.errors import WaiverRefused
 from dutiful.operations import audit, drills, numbers, registry, waivers
 from dutiful.operations import checklist as checklists
 from dutiful.operations.drills import KEEP, Found, NewDrill
+from dutiful.worker.bookkeeping import Bookkeeping
 from tests.contract.stores import APP
 from tests.contract.world import DAY, World, world_at
 
@@ -123,6 +124,11 @@ def test_the_facts_are_of_what_is_in_the_store(world: World) -> None:
     assert state(world, "idempotent") == "drilled"
     assert state(world, "idempotent", "changed") == "declared"
     assert state(world, "idempotent", "") == "unknown"
+    for code, told in (("c0de", "drilled"), ("other", "declared")):  # what a worker says of its own wins
+        task = registry.Declared("send", 1, "q", 0, "ann", "at_least_once", {"code": code})
+        world.run(registry.register(APP, "1", [task]))
+        [facts] = world.run(checklists.facts(APP, codes={"send": "c0de"}, running=True))
+        assert checklist(facts)[0].state == told
     found = replace(DRILL, outcome="findings", findings=[FOUND])
     world.run(drills.record(APP, found, by="ann"))
     assert state(world, "idempotent") == "missing"
@@ -143,3 +149,18 @@ def test_the_verdict_names_the_tasks_that_nobody_drilled_clean(world: World) -> 
     assert seen() == (["drills of 1 of 2 tasks"], 1, 0)
     world.run(drills.record(APP, replace(DRILL, task="other"), by="ann"))
     assert seen() == ([], 2, 0)
+
+
+def test_a_worker_says_the_hash_of_its_code_which_is_made_once(world: World) -> None:
+    asked: list[int] = []
+
+    def codes() -> dict[str, str]:
+        asked.append(1)
+        return {"send": "c0de"}
+
+    task = registry.Declared("send", 1, "q", 0, "ann", "at_least_once", {"once": "{n}"})
+    books = Bookkeeping(world.engine, APP, release="2", tasks=[task], codes=codes)
+    for _ in range(2):
+        books._register()
+    [row] = [one for one in world.run(registry.tasks(APP)) if one.release == "2"]
+    assert (row.facts, asked) == ({"once": "{n}", "code": "c0de"}, [1])

@@ -78,7 +78,7 @@ def test_without_the_code_nothing_is_drilled_but_not_known(filled: Shop, page: P
     assert codes_of(site) == {}
     assert cells(other)["idempotent"]["state"] == "unknown"
     assert "drilled" not in shown(other, TASK).values()
-    assert "whether a drill is of the code that runs is not known" in other.get("/tasks").body.decode()
+    assert "is of the code that runs is not known" in other.get("/tasks").body.decode()
     site.close()
 
 

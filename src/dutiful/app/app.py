@@ -73,6 +73,8 @@ class App(Schedules, Reconcilers, Hooks, Locks):
         """Declared queues and their targets, in microseconds."""
         self.limits: dict[str, int | None] = {}
         """How many of a declared queue's jobs may run at a time on all workers; None: no limit."""
+        self.code_of: Callable[[Callable[..., Any]], str] | None = None
+        """Gives a hash of a function's code, where the command line has set it; a worker tells its tasks'."""
         self._by_any_name: dict[str, Task[..., Any]] = {}
         self._clock = clock
         self._lock_store = locks

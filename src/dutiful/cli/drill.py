@@ -117,7 +117,7 @@ def drill_command(
 
 def _list(session: Session, task: str | None) -> int:
     from ..check.hashing import Hashes
-    from ..operations import drills
+    from ..operations import drills, registry
     from . import drills as kept
 
     name = find_task(task).name if task is not None and ":" in task else task
@@ -126,7 +126,10 @@ def _list(session: Session, task: str | None) -> int:
         named = {one.task for one in found}
         hashes = Hashes()
         known = {} if store.app is None else store.app.tasks
-        codes = {one: hashes.of(known[one].function) for one in named if one in known}
+        codes: dict[str, str] = {}
+        for row in store.run(registry.tasks(store.name)):  # of each the newest release comes first
+            codes.setdefault(row.name, str(row.facts.get("code") or ""))
+        codes |= {one: hashes.of(known[one].function) for one in named if one in known}
         kept.put_list(session.printer, store.name, found, codes)
     return DONE
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -16,6 +18,9 @@ from .following import end_with
 from .lazy import SharedCommand
 from .loading import app_path, load_app
 from .session import Session, pass_session
+
+if TYPE_CHECKING:
+    from ..check.hashing import Hashes
 
 
 @click.command("worker", cls=SharedCommand)
@@ -79,12 +84,25 @@ def worker_command(
         drain_timeout=drain_timeout,
     )
     path = app_path(app or session.app)
-    load_app(path)  # what is wrong with it is said once, by the parent, and well
+    load_app(path).code_of = code_of  # what is wrong with it is said once, by the parent, and well
     _log(session)
     if parent is not None and os.environ.get("DUTIFUL_PROCESS_NO") is None:  # a child follows its own
         end_with(parent)
     code = running.main(path, options)
     return DONE if code is None else code
+
+
+def code_of(function: Callable[..., Any]) -> str:
+    """A hash of a task's code; asked for when the worker has begun, by the thread that keeps the records."""
+    global _hashes
+    if _hashes is None:
+        from ..check.hashing import Hashes
+
+        _hashes = Hashes()
+    return _hashes.of(function)
+
+
+_hashes: Hashes | None = None
 
 
 def _log(session: Session) -> None:

@@ -42,16 +42,19 @@ class _Seen:
 
 
 @query
-def facts(app: str, task: str | None = None, *, codes: Mapping[str, str] | None = None) -> Steps[list[Facts]]:
+def facts(
+    app: str, task: str | None = None, *, codes: Mapping[str, str] | None = None, running: bool = False
+) -> Steps[list[Facts]]:
     """What is known of each task that a worker declared, by name, or of one.
 
     ``codes`` are the hashes of the tasks' code as the caller has it: by them it is known whether a drill is
-    of this code. Where one is missing, that is not known.
+    of this code. ``running``: what the newest release's worker said of its own wins. Without either that is
+    not known.
     """
-    return (yield from read(app, task, codes or {}))
+    return (yield from read(app, task, codes or {}, running))
 
 
-def read(app: str, task: str | None, codes: Mapping[str, str]) -> Steps[list[Facts]]:
+def read(app: str, task: str | None, codes: Mapping[str, str], running: bool) -> Steps[list[Facts]]:
     """The steps of :func:`facts`, for operations that go on from there."""
     named: dict[str, Any] = {"app": app, "task": task}
     rows = yield Call("list_tasks", {"app": app, "limit": TASKS_MAX})
@@ -83,7 +86,12 @@ def read(app: str, task: str | None, codes: Mapping[str, str]) -> Steps[list[Fac
         one = Waiver(*row)
         seen[one.task].waivers[one.line] = Waived(one.owner, one.by, one.reason, one.until_us, one.made_us)
     queues = {row[0]: row for row in (yield Call("watched_queues", {"app": app}))}
-    return [_facts(row, seen[name], queues.get(row[3]), codes.get(name)) for name, row in newest.items()]
+    found = []
+    for name, row in newest.items():
+        declared = {**msgspec.json.decode(row[7]), "priority": row[4]}
+        own = declared.get("code") if running else None
+        found.append(_facts(row, declared, seen[name], queues.get(row[3]), own or codes.get(name)))
+    return found
 
 
 def _deaths(app: str, task: str | None, seen: Mapping[str, _Seen]) -> Steps[None]:
@@ -104,8 +112,7 @@ def _reconciled(found: dict[str, Reconciled], row: Row) -> None:
     found[name] = Reconciled(name, looked, before + count, trouble)
 
 
-def _facts(row: Row, seen: _Seen, queue: Row | None, code: str | None) -> Facts:
-    declared = {**msgspec.json.decode(row[7]), "priority": row[4]}
+def _facts(row: Row, declared: dict[str, Any], seen: _Seen, queue: Row | None, code: str | None) -> Facts:
     drill = seen.drill
     return Facts(
         task=row[0],

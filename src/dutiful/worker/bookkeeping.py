@@ -11,8 +11,10 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from ..app import events
 from ..app.events import emit
@@ -47,12 +49,14 @@ class Bookkeeping(Part):
         clock: Callable[[], float] = time.monotonic,
         release: str = "",
         tasks: Sequence[registry.Declared] = (),
+        codes: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
         super().__init__("books", "dutiful-books")
         self._engine = engine
         self._app = app
         self._release = release
         self._tasks = tasks
+        self._codes = codes
         self._forget_at = 0.0
         self._clock = clock
         self._idle = False
@@ -63,7 +67,13 @@ class Bookkeeping(Part):
         """A worker's."""
         app = worker.app
         tasks = [declared_of(task) for task in app.tasks.values()]
-        return cls(worker.engine, app.name, release=app.release, tasks=tasks)
+        code_of = app.code_of
+        functions = {name: task.function for name, task in app.tasks.items()}
+
+        def codes() -> Mapping[str, str]:
+            return {} if code_of is None else {name: code_of(one) for name, one in functions.items()}
+
+        return cls(worker.engine, app.name, release=app.release, tasks=tasks, codes=codes)
 
     def _first(self) -> float:
         return random.random()
@@ -118,6 +128,11 @@ class Bookkeeping(Part):
 
     def _register(self) -> None:
         """Say what this release knows of its tasks; again once an hour, so that it is seen to be in use."""
+        if self._codes is not None:
+            codes, self._codes = self._codes(), None
+            self._tasks = [
+                replace(one, facts={**one.facts, "code": codes.get(one.name, "")}) for one in self._tasks
+            ]
         if self._tasks:
             self._engine.run(registry.register(self._app, self._release, self._tasks))
 

@@ -63,7 +63,7 @@ class Matrix(Struct, frozen=True):
     rows: list[CheckRow]
     sum: Sum
     code: bool
-    """Whether the code is at hand, so that it is known if a drill is of this code."""
+    """Whether it is known of every drill if it is of the code that runs."""
 
 
 class DrillRow(Struct, frozen=True):
@@ -79,7 +79,10 @@ _CODES: WeakKeyDictionary[Site, dict[str, str]] = WeakKeyDictionary()
 
 
 def codes_of(site: Site) -> Mapping[str, str]:
-    """The hashes of this process's tasks, by name; read once, for the code of a process stays as it is."""
+    """The hashes of this process's tasks, by name; read once, for the code of a process stays as it is.
+
+    They stand in where no worker has said its own.
+    """
     found = _CODES.get(site)
     if found is None:
         hashes = Hashes()
@@ -93,8 +96,9 @@ def matrix(ask: Ask, shown: Sequence[str]) -> Matrix:
     known = {one.task: one for one in _facts(ask)}
     found = {name: checklist(one) for name, one in known.items()}
     rows = [_row(known[name], found[name]) for name in shown if name in found]
+    code = not any(one.drill is not None and one.drill.changed is None for one in known.values())
     heads = [Head(one.name, one.title, one.asks) for one in LINES.values()]
-    return Matrix(heads, rows, summed(list(found.values())), ask.site.app is not None)
+    return Matrix(heads, rows, summed(list(found.values())), code)
 
 
 def checks(ask: Ask) -> Sum:
@@ -112,15 +116,15 @@ def of_task(ask: Ask, name: str) -> list[LineCell]:
     return _row(facts[0], checklist(facts[0])).cells if facts else []
 
 
-def drills_of(ask: Ask, name: str) -> list[DrillRow]:
-    """Its last drills."""
-    code = codes_of(ask.site).get(name)
+def drills_of(ask: Ask, name: str, running: str) -> list[DrillRow]:
+    """Its last drills; ``running`` is the hash of the code that a worker said, "" if none did."""
+    code = running or codes_of(ask.site).get(name)
     found = ask.run(drills.of(ask.site.name, name, limit=DRILLS))
     return [DrillRow(one, one.changed(code), sum(bad for _, bad in one.played.values())) for one in found]
 
 
 def _facts(ask: Ask, name: str | None = None) -> list[Facts]:
-    return ask.run(checklists.facts(ask.site.name, name, codes=codes_of(ask.site)))
+    return ask.run(checklists.facts(ask.site.name, name, codes=codes_of(ask.site), running=True))
 
 
 def _row(facts: Facts, cells: Sequence[Cell]) -> CheckRow:

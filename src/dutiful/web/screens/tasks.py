@@ -130,7 +130,7 @@ def one_task(ask: Ask) -> TaskPage:
         task=line,
         lines=of_task(ask, name),
         line=ask.text("line") or "",
-        drills=drills_of(ask, name),
+        drills=drills_of(ask, name, str(known[name][0].facts.get("code") or "")),
         facts=_facts(known[name][0].facts),
         groups=rows_of_task(ask, found),
         jobs=rows_of(ask, jobs),
