@@ -72,6 +72,20 @@ def test_a_task_says_why_what_to_do_and_its_drills(page: Page) -> None:
     assert len(model["lines"]) == 13
 
 
+def test_drills_by_kind_of_scenario(page: Page) -> None:
+    model = json.loads(page.get("/drills.json").body)
+    assert [(one["drill"]["task"], one["drill"]["outcome"], one["changed"]) for one in model["rows"]] == [
+        ("shop.charge", "findings", True),
+        ("shop.report", "not comparable", True),
+        ("shop.resize", "clean", False),
+    ]
+    played = {one["kind"]: (one["n"], one["failed"]) for one in model["rows"][0]["played"]}
+    assert (played["X1"], played["X3"], played["X9"]) == ((3, 0), (7, 2), (0, 0))
+    assert model["never"] == ["shop.send_receipt"] and model["never_more"] == 0
+    text = page.get("/drills").body.decode()
+    assert "✗ 2 of 7" in text and "✓ 9" in text and "Never drilled: shop.send_receipt." in text
+
+
 def test_without_the_code_nothing_is_drilled_but_not_known(filled: Shop, page: Page) -> None:
     site = Site(None, engine=filled.app.engine, name=filled.app.name, authorize=lambda request: None)
     other = Page(build(site), site)

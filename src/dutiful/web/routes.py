@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from .asking import Ask
-from .screens import charts, home, job, jobs, machinery, proof, reconcile, record, settings, tasks
+from .screens import charts, drilled, home, job, jobs, machinery, proof, reconcile, record, settings, tasks
 
 
 class Screen(Struct, frozen=True):
@@ -49,5 +49,6 @@ SCREENS: tuple[Screen, ...] = (
     Screen("reconcile", "/reconcile", "Reconcile", reconcile.reconcile_list, group="Proof", key="r"),
     Screen("one_reconcile", "/reconcile/{name}", "Reconcile", reconcile.one_reconcile),
     Screen("tasks", "/tasks", "Tasks", tasks.task_list, group="Proof", key="k"),
+    Screen("drills", "/drills", "Drills", drilled.drill_list, group="Proof", key="i"),
     Screen("one_task", "/tasks/{name:path}", "Task", tasks.one_task, template="task"),
 )
