@@ -3,17 +3,12 @@
 It is a file of its own, so no transaction spans it and a queue. Without a key it refuses nothing:
 asked twice, it charges twice. With a key it keeps one charge for it, and answers every repeat with
 the first, as the interfaces of real payment companies do.
-
-Where the demonstration's bank is not, :class:`RemoteBank` is one behind HTTP, as a user's is: so that lane
-C's task can be drilled by itself.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
-import urllib.request
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +29,6 @@ CREATE INDEX IF NOT EXISTS charge_order ON charge (lane, order_id);
 """
 
 BUSY_S = 30.0
-CHARGES = "https://bank.example/charges"
-"""Nobody is there: only a drill's provider answers for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,20 +119,3 @@ def _charge(
         number = made.lastrowid
     connection.execute("COMMIT")
     return number
-
-
-class RemoteBank:
-    """A bank behind HTTP, which keeps one charge for a key as well."""
-
-    def charge(self, lane: str, order_id: str, cents: int, currency: str, *, key: str | None = None) -> int:
-        """Take the money; returns the number of the charge."""
-        body = json.dumps({"order_id": order_id, "cents": cents, "currency": currency}).encode()
-        headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
-        request = urllib.request.Request(CHARGES, body, headers, method="POST")
-        with urllib.request.urlopen(request, timeout=BUSY_S) as answer:
-            return len(answer.read())
-
-
-def bank_at(path: Path, *, call_s: float) -> Bank | RemoteBank:
-    """The demonstration's bank where its records are; elsewhere one behind HTTP."""
-    return Bank(path, call_s=call_s) if path.exists() else RemoteBank()

@@ -10,9 +10,10 @@ from typing import Any
 from ..app.app import App
 from ..app.running import Run
 from ..model.retry import Retry
-from .bank import Bank, bank_at
+from .bank import Bank
 from .instruments import CardRefused, Instruments
 from .places import this_folder
+from .remote import bank_at
 
 folder = this_folder()
 app = App("demo", folder.jobs_url)

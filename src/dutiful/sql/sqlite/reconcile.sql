@@ -26,9 +26,10 @@ SELECT k.value, d.job_id,
 -- name: close_changed_findings
 -- Findings whose key is of another class now: that one begins anew.
 UPDATE dutiful.reconcile_finding AS f SET closed_at = :now
- WHERE f.app = :app AND f.name = :name AND f.closed_at IS NULL
-   AND EXISTS (SELECT 1 FROM json_each(:rows) AS e
-                WHERE json_extract(e.value, '$.key') = f.key AND json_extract(e.value, '$.class') <> f.class)
+ WHERE f.rowid IN (SELECT o.rowid FROM json_each(:rows) AS e
+                   CROSS JOIN dutiful.reconcile_finding AS o
+                      ON o.app = :app AND o.name = :name AND o.key = json_extract(e.value, '$.key')
+                     AND o.closed_at IS NULL AND o.class <> json_extract(e.value, '$.class'))
 
 -- name: note_findings
 -- What a pass found. One that is open already grows older, and keeps the job that was made for it.
