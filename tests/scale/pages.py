@@ -76,7 +76,6 @@ def addresses(app: dutiful.App, size: Size) -> Iterator[tuple[str, str]]:
     one = run(bulk.listed(APP, limit=1))[0]
     yield "home", "/"
     yield "attention", "/attention"
-    yield "the checklist", "/tasks"
     yield "tasks and their runs", "/tasks?runs=1"
     yield "a task", "/tasks/task7"
     for span in ("1h", "6h", "24h", "7d", "30d"):

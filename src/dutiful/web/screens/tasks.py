@@ -63,11 +63,11 @@ class TaskLine(Struct, frozen=True):
 class TaskList(Struct, frozen=True):
     """A page of tasks by name; ``new`` are in this process's code, and no worker has said them yet.
 
-    ``runs``: how they go is shown; else the checklist.
+    ``runs``: how they go is shown, in ``rows``; else the checklist.
     """
 
     rows: list[TaskLine]
-    checklist: Matrix
+    checklist: Matrix | None
     runs: bool
     new: list[str]
     total: int
@@ -101,13 +101,19 @@ def task_list(ask: Ask) -> TaskList:
     size = LISTED_MAX if runs else CHECKED_MAX
     start = ask.number("from", 0, 0, len(names))
     shown = names[start : start + size]
-    workforce, _, now = ask.run(health.workforce(ask.site.name))
-    points, dead = _lately(ask, now), _dead(ask)
-    rows = [_line(ask, known[name], workforce, points[name], dead[name]) for name in shown]
+    rows, now = _lines(ask, known, shown) if runs else ([], 0)
     more = ask.here(**{"from": start + size}) if len(names) > start + size else None
     new = sorted({task.name for task in ask.site.tasks.values()} - set(names))[:LISTED_MAX]
     first = ask.link(ask.path, runs=ask.text("runs"))
-    return TaskList(rows, matrix(ask, shown), runs, new, len(names), more, first, start > 0, now)
+    lines = None if runs else matrix(ask, shown)
+    return TaskList(rows, lines, runs, new, len(names), more, first, start > 0, now)
+
+
+def _lines(ask: Ask, known: Mapping[str, list[TaskRow]], shown: Sequence[str]) -> tuple[list[TaskLine], int]:
+    """How they go, and now."""
+    workforce, _, now = ask.run(health.workforce(ask.site.name))
+    points, dead = _lately(ask, now), _dead(ask)
+    return [_line(ask, known[name], workforce, points[name], dead[name]) for name in shown], now
 
 
 def one_task(ask: Ask) -> TaskPage:
