@@ -234,7 +234,8 @@ def admin(url: str, **settings: Any) -> Iterator[Any]:
 @pytest.mark.postgres
 def test_a_server_that_is_set_up_well_is_well_until_it_is_set_up_badly(small_shop: Shop) -> None:
     shop = small_shop
-    with PostgresServer({"fsync": "on", "full_page_writes": "on"}) as server:
+    given = {"max_connections": 15, "wal_level": "logical", "max_prepared_transactions": 1}
+    with PostgresServer({"fsync": "on", "full_page_writes": "on", **given}) as server:
         shop.url = server.create_database("calm")
         declare(shop, WELL)
         shop("migrate")
@@ -243,6 +244,10 @@ def test_a_server_that_is_set_up_well_is_well_until_it_is_set_up_badly(small_sho
         assert answer.out.endswith("✓ All is well, as far as is checked.\n")
         shop.app.close()
         with admin(shop.url) as connection:
+            connection.execute("SET statement_timeout = '20s'")
+            connection.execute("SELECT pg_create_logical_replication_slot('left_behind', 'pgoutput')")
+            for command in ("BEGIN", "CREATE TABLE t (x int)", "PREPARE TRANSACTION 'left'"):
+                connection.execute(command)
             for setting in (
                 "autovacuum = off",
                 "synchronous_standby_names = 'b'",
@@ -254,8 +259,15 @@ def test_a_server_that_is_set_up_well_is_well_until_it_is_set_up_badly(small_sho
             while connection.execute("SHOW autovacuum").fetchone() != ("off",):
                 assert time.monotonic() < until
                 time.sleep(0.02)
-        found = said(shop)
+        with contextlib.ExitStack() as others:
+            for _ in range(9):
+                others.enter_context(admin(shop.url))
+            found = said(shop)
         shop.app.close()
+    assert worst(found["connections"]) == "bad" and "of 12 are used" in text(found["connections"])
+    snapshots = text(found["snapshots"])
+    assert worst(found["snapshots"]) == "bad" and "1 inactive replication slot" in snapshots
+    assert "1 prepared transaction" in snapshots
     assert worst(found["autovacuum"]) == "bad" and worst(found["synchronous_commit"]) == "note"
     assert "each start waits for b, whatever the setting" in text(found["at_most_once"])
     assert worst(found["fsync"]) == worst(found["full_page_writes"]) == "well"

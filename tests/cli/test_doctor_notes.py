@@ -206,6 +206,7 @@ def test_a_held_snapshot_is_seen_and_its_holder_named(
         while "(backup)" not in (out := postgres_shop("doctor").out):
             assert time.monotonic() < until, out
         assert "(backup), idle in transaction has held a transaction open for" in out
+        assert f"SELECT pg_terminate_backend({held.info.backend_pid});" in out
 
 
 def test_a_role_that_may_see_little_still_gets_an_answer(postgres_shop: Shop) -> None:

@@ -121,13 +121,13 @@ def snapshots(readings: Mapping[str, str]) -> Iterator[Note]:
     if slots := int(readings.get("slots_holding", 0)):
         yield bad(
             "snapshots",
-            f"{slots} inactive replication slots hold old rows.",
+            f"{slots} inactive replication slot{' holds' if slots == 1 else 's hold'} old rows.",
             "pg_replication_slots names them: drop the ones that nobody will use.",
         )
     if prepared := int(readings.get("prepared", 0)):
         yield note(
             "snapshots",
-            f"{prepared} prepared transactions are open (pg_prepared_xacts).",
+            f"{prepared} prepared transaction{' is' if prepared == 1 else 's are'} open (pg_prepared_xacts).",
             "COMMIT PREPARED or ROLLBACK PREPARED those that nobody will end.",
         )
 
