@@ -319,7 +319,7 @@ def _check(race: Race) -> None:
     for table in ("job", "dead", "history"):
         known |= {str(row[0]) for row in look(race.engine, f"SELECT id FROM dutiful.{table}")}
     assert {answer.id for answer in race.answers} <= known
-    assert len(told) > 10, "hardly a race"
+    assert len(told) > 3, "hardly a race"
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -162,7 +162,7 @@ def test_tasks_as_the_releases_say_them(filled: Shop, page: Page) -> None:
     assert "shop.resize" in " ".join(json.loads(page.get("/tasks.json").body)["new"])
     run(registry.register("shop", "2026.11.1", tasks[:1]))
     run(registry.register("shop", "2026.11.2", tasks))
-    rows = {row["name"]: row for row in json.loads(page.get("/tasks.json").body)["rows"]}
+    rows = {row["name"]: row for row in json.loads(page.get("/tasks.json?runs=1").body)["rows"]}
     assert set(rows) == {"shop.send_receipt", "shop.charge", "shop.resize", "shop.report"}
     receipt = rows["shop.send_receipt"]
     assert (receipt["queue"], receipt["owner"], receipt["delivery"]) == ("mail", "mail team", "at_least_once")

@@ -39,7 +39,7 @@ Library = Literal["sqlite3", "apsw"]
 
 _FD_FOLDER: Final = "/dev/fd"
 
-LOOKS = 25
+LOOKS = 100
 LOOK_AGAIN_S = 0.02
 _lock = threading.RLock()  # re-entrant: a hook may fire while a claim looks at connections
 _claims: Counter[tuple[str, Library]] = Counter()
@@ -168,7 +168,7 @@ def _may_be_apsw(real: str) -> bool:
 def _surely_open_by_sqlite3(real: str) -> bool:
     """The guess, made again: a connection that apsw is just opening has its file, and is not listed yet;
     threads that open and close all the time are seen so again and again, but hardly each time. So a
-    refusal, which ends the program anyway, takes half a second.
+    refusal, which ends the program anyway, takes two seconds.
     """
     for _ in range(LOOKS):
         if not _open_by_sqlite3(real):
@@ -181,7 +181,14 @@ def _open_by_sqlite3(real: str) -> bool:
     """Guessed: there is a connection of ``sqlite3``, and a descriptor of the file that is not apsw's."""
     if not _has_descriptor(real) or _may_be_apsw(real):
         return False
-    return any(issubclass(type(thing), sqlite3.Connection) for thing in gc.get_objects())
+    return any(issubclass(type(thing), sqlite3.Connection) and _is_open(thing) for thing in gc.get_objects())
+
+
+def _is_open(connection: sqlite3.Connection) -> bool:
+    try:
+        return connection.total_changes >= 0  # which, unlike all else, any thread may ask
+    except sqlite3.ProgrammingError:
+        return False
 
 
 def _has_descriptor(real: str) -> bool:
