@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,15 @@ def test_a_connection_that_another_thread_is_opening_is_nobody_elses(path: str) 
         finally:
             os.close(half_open)
             some_other.close()
+
+
+def test_a_connection_that_was_closed_has_nothing_open() -> None:
+    """Such objects stay for a while, and must not make a file of apsw's look like one of sqlite3's."""
+    connection = sqlite3.connect(":memory:")
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(builds._is_open, connection).result()
+        connection.close()
+        assert not other.submit(builds._is_open, connection).result()
 
 
 def test_a_file_that_is_not_there_yet_can_be_claimed(tmp_path: Path) -> None:
