@@ -1,10 +1,10 @@
 """Random worlds in which something was lost: is all of it found, nothing doubled, and no alarm false?
 
-``python -m tests.contract.reconcile_worlds --worlds 1000``. A world is a shop on SQLite: orders, of which
-some were enqueued and some of these done. Then jobs are lost with their duties, effects, rows of the ledger,
-or all since a backup was made; the clock is moved; jobs end while passes look. Two passes later each order
-has one receipt, or is reported to be missing where our own records contradict the business data, which no
-machine may settle.
+``python -m tests.contract.reconcile_worlds --worlds 1000 [--engine postgres]``. A world is a shop: orders,
+of which some were enqueued and some of these done. Then jobs are lost with their duties, effects, rows of
+the ledger, or all since a backup was made; the clock is moved; jobs end while passes look. Two passes later
+each order has one receipt, or is reported to be missing where our own records contradict the business data,
+which no machine may settle.
 """
 
 from __future__ import annotations
@@ -15,10 +15,15 @@ import sqlite3
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import psycopg
+
+from devtools.servers import PostgresServer
+from dutiful import App
 from dutiful.app.reconcile_pass import Sweep
 from dutiful.operations import reconcile
 from dutiful.testing import run_all
@@ -53,10 +58,10 @@ class Busy(Sweep):
         run_all(self._app, limit=10_000) if self.chance.random() < 0.3 else None
 
 
-def explore(seed: int, folder: Path) -> World:
-    """Make one world, and look."""
+def explore(seed: int, url: str) -> World:
+    """Make one world in an empty store, and look."""
     chance, found = random.Random(seed), World(seed)
-    market = Market(f"sqlite:///{folder / f'{seed}.db'}")
+    market = Market(url)
     try:
         _live(market, chance, found)
     finally:
@@ -72,9 +77,9 @@ def _live(market: Market, chance: random.Random, found: World) -> None:
         market.send.enqueue(order)
     if chance.random() < 0.7:
         run_all(market.app)
-    saved = sqlite3.connect(":memory:")
+    saved = FileBackup(market) if market.app.engine.name == "sqlite" else RowsBackup(market)
     if "backup" in (faults := set(chance.sample(FAULTS, chance.randint(1, 4)))):
-        _copy(market, saved, back=False)
+        saved.take()
     more = list(range(100, 100 + chance.randint(0, 6)))
     for order in more:
         market.order(order, ago_us=chance.randint(HOUR, DAY))
@@ -89,9 +94,9 @@ def _live(market: Market, chance: random.Random, found: World) -> None:
     _judge(market, found)
 
 
-def _break(market: Market, chance: random.Random, faults: set[str], saved: Any, found: World) -> None:
+def _break(market: Market, chance: random.Random, faults: set[str], saved: Backup, found: World) -> None:
     if "backup" in faults:
-        _copy(market, saved, back=True)
+        saved.restore()
         found.lost["backup"] += 1
     keys = [row[0] for row in market.sql("SELECT key FROM dutiful.job WHERE key IS NOT NULL")]
     done = [row[0] for row in market.sql(f"SELECT order_id FROM {RECEIPTS}")]
@@ -166,13 +171,74 @@ def _judge(market: Market, found: World) -> None:
             found.reported += 1
 
 
-def _copy(market: Market, saved: sqlite3.Connection, *, back: bool) -> None:
-    path = market.app.engine.path  # type: ignore[attr-defined]
-    live = sqlite3.connect(path, timeout=10)
-    try:
-        saved.backup(live) if back else live.backup(saved)
-    finally:
-        live.close()
+class Backup(Protocol):
+    """All that a store holds, as it was."""
+
+    def take(self) -> None: ...
+
+    def restore(self) -> None: ...
+
+
+class FileBackup:
+    """By SQLite's own means."""
+
+    def __init__(self, market: Market) -> None:
+        self._path = market.app.engine.path  # type: ignore[attr-defined]
+        self._saved = sqlite3.connect(":memory:")
+
+    def take(self) -> None:
+        with closing(sqlite3.connect(self._path, timeout=10)) as live:
+            live.backup(self._saved)
+
+    def restore(self) -> None:
+        with closing(sqlite3.connect(self._path, timeout=10)) as live:
+            self._saved.backup(live)
+
+
+class RowsBackup:
+    """The rows of all tables, put back without triggers, as a restored dump has them."""
+
+    def __init__(self, market: Market) -> None:
+        self._conninfo = market.app.engine.conninfo  # type: ignore[attr-defined]
+        self._rows: dict[str, bytes] = {}
+
+    def take(self) -> None:
+        with psycopg.connect(self._conninfo) as live, live.cursor() as cursor:
+            cursor.execute(
+                "SELECT c.oid::regclass::text FROM pg_class AS c"
+                " JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+                " WHERE c.relkind = 'r' AND n.nspname IN ('dutiful', 'public')"
+            )
+            for (table,) in cursor.fetchall():
+                with cursor.copy(f"COPY {table} TO STDOUT") as copy:
+                    self._rows[table] = b"".join(bytes(part) for part in copy)
+
+    def restore(self) -> None:
+        with psycopg.connect(self._conninfo) as live, live.cursor() as cursor:
+            cursor.execute("SET session_replication_role = replica")
+            cursor.execute(f"TRUNCATE {', '.join(self._rows)}")
+            for table, rows in self._rows.items():
+                with cursor.copy(f"COPY {table} FROM STDIN") as copy:
+                    copy.write(rows)
+
+
+@contextmanager
+def stores(engine: str) -> Iterator[Callable[[int], str]]:
+    """Gives an empty store for each world."""
+    if engine == "sqlite":
+        with tempfile.TemporaryDirectory() as folder:
+            yield lambda seed: f"sqlite:///{folder}/{seed}.db"
+        return
+    with PostgresServer() as server, ExitStack() as stack:
+        App("shop", server.create_database("template_shop")).migrate()
+
+        def made(seed: int) -> str:
+            stack.close()
+            name = f"world_{seed}"
+            stack.callback(server.drop_database, name)
+            return server.create_database(name, template="template_shop")
+
+        yield made
 
 
 def main() -> int:
@@ -180,16 +246,17 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--worlds", type=int, default=1_000)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--engine", choices=("sqlite", "postgres"), default="sqlite")
     given = parser.parse_args()
     began, lost, sums, bad = time.monotonic(), Counter[str](), Counter[str](), 0
-    for seed in range(given.first, given.first + given.worlds):
-        with tempfile.TemporaryDirectory() as folder:
-            one = explore(seed, Path(folder))
-        lost += one.lost
-        sums.update(missing=one.missing, repaired=one.repaired, reported=one.reported)
-        if one.wrong:
-            bad += 1
-            print(f"seed {seed}: {'; '.join(one.wrong)}")
+    with stores(given.engine) as store:
+        for seed in range(given.first, given.first + given.worlds):
+            one = explore(seed, store(seed))
+            lost += one.lost
+            sums.update(missing=one.missing, repaired=one.repaired, reported=one.reported)
+            if one.wrong:
+                bad += 1
+                print(f"seed {seed}: {'; '.join(one.wrong)}", flush=True)
     took = time.monotonic() - began
     print(f"{given.worlds} worlds, {bad} wrong; faults {dict(lost)}; {dict(sums)}; {took:.0f} s")
     return 1 if bad else 0

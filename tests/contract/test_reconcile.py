@@ -359,7 +359,13 @@ def test_verify_names_what_reaches_beyond_memory_or_lost_count(store_url: str) -
 
 def test_random_worlds_lose_things_and_all_is_found(tmp_path: Path) -> None:
     """A few of the thousand of ``python -m tests.contract.reconcile_worlds``."""
-    found = [explore(seed, tmp_path) for seed in (1, 20, 27)]
+    found = [explore(seed, f"sqlite:///{tmp_path / str(seed)}.db") for seed in (1, 20, 27)]
     assert [one.wrong for one in found] == [[]] * 3
     assert sum(one.missing for one in found) > 40 and sum(one.repaired for one in found) > 20
     assert sum(one.reported for one in found) > 10
+
+
+@pytest.mark.postgres
+def test_and_so_it_is_on_postgresql(postgres_url: str) -> None:
+    one = explore(20, postgres_url)
+    assert one.wrong == [] and one.missing > 0
