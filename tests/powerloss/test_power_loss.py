@@ -31,7 +31,7 @@ def looked_at(tmp_path: Path) -> Path:
     return tmp_path / "looked_at"
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("mode", "own_checkpoints"), [("full", False), ("normal", True)])
 def test_a_power_loss_leaves_a_prefix(
     mode: Mode, own_checkpoints: bool, store: Path, looked_at: Path

@@ -23,7 +23,7 @@ WAIVED = [
 ]
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("bounds", CALLS_AND_FAILOVERS, ids=lambda bounds: bounds.name)
 def test_nothing_is_wrong(bounds: Bounds | Suspects) -> None:
     result = explored[bounds.name] = explore(bounds)

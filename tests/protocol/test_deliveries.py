@@ -16,7 +16,7 @@ STATES_MIN = 900_000
 explored: dict[str, Explored] = {}
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("bounds", DELIVERIES, ids=lambda bounds: bounds.name)
 def test_nothing_is_wrong(bounds: Bounds | Suspects) -> None:
     result = explored[bounds.name] = explore(bounds)

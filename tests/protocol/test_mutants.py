@@ -16,14 +16,14 @@ from tests.protocol.story import told
 MUTANTS_MIN = 25
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.weak}-{mutant.expected}")
 def test_a_weakened_protocol_is_caught(mutant: Mutant) -> None:
     verdict = judge(mutant)
     assert verdict.caught, told(verdict.found.story, verdict.found.wrong) or "nothing was wrong"
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "mutant",
     [mutant for mutant in MUTANTS if isinstance(mutant.bounds, Bounds)],

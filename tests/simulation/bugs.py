@@ -208,6 +208,8 @@ REAL_FINISH = works.finish_work
 REAL_DECIDE = dutiful.app.effects.decide
 REAL_LOOK = next(workers.unreaped().begin())
 
+RECORDED = "j.worker IN (SELECT e.value FROM json_each(:recorded) AS e)"
+GONE = "w.id IS NULL OR w.gone_at IS NOT NULL"
 LIVENESS = r"\(w\.id IS NULL OR w\.gone_at IS NOT NULL\)"
 
 BUGS = [
@@ -272,8 +274,8 @@ BUGS = [
         both(
             patched(Chores, "reap", reads_then_writes),
             sql(
-                lapse_jobs=[(LIVENESS, "j.worker IN (SELECT e.value FROM json_each(:recorded) AS e)")],
-                lapse_started=[(LIVENESS, "false")],
+                lapse_jobs=[(LIVENESS, f"({GONE} OR {RECORDED})")],
+                lapse_started=[(LIVENESS, f"({GONE} OR w.beat_at < :now - w.lease)")],
             ),
         ),
         "which lives",

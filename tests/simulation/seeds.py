@@ -11,7 +11,7 @@ from tests.simulation.faults import KINDS
 from tests.simulation.simulation import run
 
 SEEDS = 500
-PIECE = 25
+PIECE = 10
 
 
 def pieces(seeds: range) -> list[range]:

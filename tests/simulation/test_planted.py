@@ -10,12 +10,10 @@ from tests.simulation.simulation import run
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.what.replace(" ", "-"))
 def test_a_planted_bug_is_found(bug: Bug) -> None:
-    others: list[str] = []
     with bug.plant():
         for seed in range(bug.seeds):
             problem = run(seed, tune=bug.tune).problem
-            if problem is not None and bug.says in problem:
+            if problem is not None:
+                assert bug.says in problem
                 return
-            others += [] if problem is None else [f"seed {seed}: {problem}"]
-    noticed = "\n".join(others) or "nobody noticed"
-    pytest.fail(f"{bug.what}: {bug.seeds} seeds, and nobody says {bug.says!r}; {noticed}")
+    pytest.fail(f"{bug.what}: {bug.seeds} seeds, and nobody noticed")

@@ -23,7 +23,7 @@ from tests.web import shop
 from tests.web.browser import Serving, Watched, tab
 from tests.web.conftest import ANN
 
-pytestmark = [pytest.mark.chromium, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.chromium, pytest.mark.timeout(900)]
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text("utf-8")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]

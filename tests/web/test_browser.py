@@ -15,7 +15,7 @@ from dutiful.web.site import Site
 from tests.web.browser import Serving, live, tab, until
 from tests.web.conftest import Shop
 
-pytestmark = [pytest.mark.chromium]
+pytestmark = [pytest.mark.chromium, pytest.mark.timeout(180)]
 
 _numbers = iter(range(10_000))
 

@@ -54,6 +54,7 @@ def dead(engine: Engine, task: str, args: bytes) -> str:
     return job.id
 
 
+@pytest.mark.timeout(240)
 def test_j1_30_mb_of_a_task_that_is_gone(filled: Shop, page: Page) -> None:
     args = ('{"blob":"' + "x" * LARGE + '",' + ODD + "}").encode()
     job_id = dead(filled.app.engine, "shop.huge", args)

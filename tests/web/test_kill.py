@@ -118,6 +118,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     server.drop_database(name)
 
 
+@pytest.mark.timeout(400)
 def test_d7_killed_in_the_middle_of_a_bulk_retry_the_page_goes_on(url: str) -> None:
     engine = open_engine(url)
     engine.migrate()

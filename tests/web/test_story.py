@@ -24,7 +24,7 @@ from dutiful.web.pages import build
 from dutiful.web.site import Site
 from tests.web.browser import Serving, tab
 
-pytestmark = [pytest.mark.chromium]
+pytestmark = [pytest.mark.chromium, pytest.mark.timeout(400)]
 
 JOBS = 12
 CLICKS_MAX = 12

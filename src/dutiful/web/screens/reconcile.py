@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from ...model.errors import ReconcileRefused
 from ...model.reconcile import FINDINGS
@@ -31,39 +32,16 @@ WORDS = {
 }
 
 
-class Pass(Struct, frozen=True):
+class Pass(Run, frozen=True):
     """One pass. ``coverage``: how many in a hundred of what was expected could be judged, None of nothing."""
 
-    id: int
-    whole: bool
-    by: str
-    began_us: int
-    ended_us: int | None
-    since_us: int
-    upto_us: int
-    expected: int
-    ok: int
-    young: int
-    waiting: int
-    stuck: int
-    people: int
-    missing: int
-    late: int
-    surplus: int
-    enqueued: int
-    believed: int
-    governor: str
-    approved_by: str | None
-    coverage: float | None
+    coverage: float | None = None
 
     @classmethod
     def of(cls, run: Run) -> Pass:
         """From a kept one."""
-        judged = None
-        if run.expected:
-            judged = _percent(run.expected - run.young, run.expected)
-        named = {one: getattr(run, one) for one in cls.__struct_fields__ if one != "coverage"}
-        return cls(**named, coverage=judged)
+        judged = _percent(run.expected - run.young, run.expected) if run.expected else None
+        return cls(**asdict(run), coverage=judged)
 
 
 class Reconciled(Struct, frozen=True):
