@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Any, cast
 
+import psycopg
 import pytest
 
 from devtools.servers import PostgresServer
@@ -101,11 +102,25 @@ def test_a_stronger_setting_is_left_alone(pg_world: World, setting: str) -> None
 class Ghost:
     """A server that waits for a standby which is not there; ``cancel`` ends the wait of the one who waits."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, world: World, url: str) -> None:
+        self.world, self.url = world, url
 
     def appear(self) -> None:
+        """Until commits do wait: the checkpointer tells all sessions to, whenever it reads its settings."""
         self._set("ghost")
+        probe = threading.Thread(target=self._commit_until_it_waits)
+        probe.start()
+        self.cancel()
+        probe.join(20)
+        assert not probe.is_alive()
+
+    def _commit_until_it_waits(self) -> None:
+        warnings: list[object] = []  # a wait that was cancelled ends with one
+        with psycopg.connect(self.url, autocommit=True) as session:
+            session.add_notice_handler(warnings.append)
+            deadline = time.monotonic() + 20
+            while not warnings and time.monotonic() < deadline:
+                session.execute("SELECT pg_logical_emit_message(true, 'ghost', 'a commit that writes')")
 
     def vanish(self) -> None:
         self._set("")
@@ -120,7 +135,7 @@ class Ghost:
             time.sleep(0.01)
 
     def cancel(self) -> None:
-        """Cancel the wait, as a person or a statement_timeout does."""
+        """Cancel the wait, as a person does (no timeout ends it)."""
         deadline = time.monotonic() + 20
         while not self.world.sql(
             "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
@@ -135,8 +150,9 @@ def test_a_start_that_may_be_on_this_server_alone_is_not_known(
     own_pg_server: PostgresServer, face: str
 ) -> None:
     """The wait for the standby was cancelled: committed here, and a warning that is easily overlooked."""
-    with world_at(own_pg_server.create_database("ghost"), face) as world:
-        ghost = Ghost(world)
+    url = own_pg_server.create_database("ghost")
+    with world_at(url, face) as world:
+        ghost = Ghost(world, url)
         case = running(world, "default", False)
         ghost.appear()
         said: list[Any] = []
