@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import shutil
 from dataclasses import dataclass, field
 
 from bench.subject import Store, Subject
@@ -23,10 +24,11 @@ class Contestant:
     store: Store
     where: str
     needs: tuple[str, ...] = field(default=())
+    programs: tuple[str, ...] = field(default=())
 
     def available(self) -> bool:
-        """Whether all that it needs is installed; imports nothing."""
-        return all(_found(module) for module in self.needs)
+        """Whether all modules and programs that it needs are installed; imports nothing."""
+        return all(map(_found, self.needs)) and all(map(shutil.which, self.programs))
 
     def load(self) -> type[Subject]:
         """Its class; raises ImportError where a package is missing."""
@@ -69,10 +71,17 @@ CONTESTANTS = (
         ("procrastinate", "psycopg_pool"),
     ),
     Contestant("pgqueuer", "pgqueuer", "postgres", "bench.peers.pgqueuer:Peer", ("pgqueuer", "asyncpg")),
+    Contestant("chancy", "chancy", "postgres", "bench.peers.chancy:Peer", ("chancy",)),
+    Contestant("dbos", "dbos", "postgres", "bench.peers.dbos:Peer", ("dbos", "sqlalchemy")),
     Contestant("huey", "huey", "sqlite", "bench.peers.huey:Peer", ("huey",)),
     Contestant("huey_off", "huey_off", "sqlite", "bench.peers.huey_off:Peer", ("huey",)),
     Contestant("celery", "celery", "redis", "bench.peers.celery:Peer", ("celery", "redis")),
     Contestant("dramatiq", "dramatiq", "redis", "bench.peers.dramatiq:Peer", ("dramatiq", "redis")),
+    Contestant("rq", "rq", "redis", "bench.peers.rq:Peer", ("rq", "redis")),
+    Contestant("arq", "arq", "redis", "bench.peers.arq:Peer", ("arq", "redis")),
+    Contestant("saq", "saq", "redis", "bench.peers.saq:Peer", ("saq", "orjson", "redis")),
+    Contestant("taskiq", "taskiq", "redis", "bench.peers.taskiq:Peer", ("taskiq_redis", "orjson", "redis")),
+    Contestant("sidekiq", "sidekiq", "redis", "bench.peers.sidekiq:Peer", ("redis",), ("ruby", "sidekiq")),
 )
 
 BY_NAME = {contestant.name: contestant for contestant in CONTESTANTS}
