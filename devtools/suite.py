@@ -34,7 +34,15 @@ INTERRUPT_GRACE_S = 15.0
 STOP_GRACE_S = 30.0
 
 # What the newest Python runs unless --full-python asks for all: quick, and broad.
-SELECTION_FOR_NEWEST = ("tests/unit", "tests/contract", "tests/house/test_imports.py")
+MEETS_SQLITE3 = (
+    "bound", "claims", "effects", "enqueue", "exactly_once", "fencing", "ledger", "newer", "once", "once_per",
+    "sqlite_files", "starts", "stray_endings", "transitions", "versions",
+)  # fmt: skip
+SELECTION_FOR_NEWEST = (
+    "tests/unit",
+    "tests/house/test_imports.py",
+    *(f"tests/contract/test_{name}.py" for name in MEETS_SQLITE3),
+)
 NEWEST = "not serial and not postgres"
 """What another Python changes shows without a server: the syntax, the standard library, its sqlite3."""
 NEWEST_NAMES = "not apsw and not arun"
@@ -275,8 +283,8 @@ def _verdict(tally: Tally, *, fails_on_lack: bool, seconds: float) -> int:
 
 
 def _workers() -> list[str]:
-    # Two more than there are cores: tests of processes, leases and turns wait for most of their time.
-    return ["-n", str(max(2, min(os.cpu_count() or 2, 8)) + 2), *SIDE_BY_SIDE]
+    # Three more than there are cores: tests of processes, leases and turns wait for most of their time.
+    return ["-n", str(max(2, min(os.cpu_count() or 2, 8)) + 3), *SIDE_BY_SIDE]
 
 
 def _wants_one_process(arguments: Sequence[str]) -> bool:

@@ -10,12 +10,12 @@ from typing import Any, TypeVar, cast
 from dutiful.engines.contract import Engine
 from dutiful.engines.postgres import PostgresEngine
 from dutiful.engines.sqlite import SqliteEngine
-from dutiful.engines.urls import open_engine
 from dutiful.model.ids import make_id
 from dutiful.model.jobs import Ending, Enqueued, Lane, Lease, NewJob, NewWorker
 from dutiful.operations import claims, enqueue, settle, workers
 from dutiful.operations.plan import Operation
 from dutiful.sql import sqlite_names
+from tests.contract import warm
 
 T = TypeVar("T")
 Run = Callable[[Operation[Any]], Any]
@@ -40,12 +40,8 @@ class Clock:
 @contextmanager
 def opened(url: str) -> Iterator[Engine]:
     """An engine with its tables made."""
-    engine = open_engine(url)
-    engine.migrate()
-    try:
+    with warm.lent(url) as engine:
         yield engine
-    finally:
-        engine.close()
 
 
 def face(engine: Engine, name: str) -> Run:
@@ -59,7 +55,7 @@ def face(engine: Engine, name: str) -> Run:
                 return await engine.arun(operation)
             finally:
                 if isinstance(engine, PostgresEngine):
-                    await engine.aclose()
+                    await engine.leave_loop()
 
         return asyncio.run(carry_out())
 

@@ -11,7 +11,6 @@ from typing import Any, cast
 from dutiful.engines.contract import Engine
 from dutiful.engines.postgres import PostgresEngine
 from dutiful.engines.sqlite import SqliteEngine
-from dutiful.engines.urls import open_engine
 from dutiful.model.jobs import Ending, Failure, Lane, Lapsed, Lease, NewWorker
 from dutiful.operations import claims, enqueue, lanes, settle, verify, workers
 from dutiful.operations.plan import Operation
@@ -114,7 +113,7 @@ class World(Eye):
         super().close()
         if self._loop is not None:
             if isinstance(self.engine, PostgresEngine):
-                self._loop.run(self.engine.aclose())
+                self._loop.run(self.engine.leave_loop())
             self._loop.close()
 
     def run(self, operation: Operation[Any]) -> Any:
@@ -202,17 +201,15 @@ def ending(lease: Lease, verb: str, **fields: Any) -> Ending:
 @contextmanager
 def world_at(url: str, face: str = "run") -> Iterator[World]:
     """At its end the checker looks at all of it, unless a hand was in the tables or a bug was planted."""
-    engine = open_engine(url)
-    engine.migrate()
-    world = World(engine, face)
-    plants = len(planting.PLANTED)
-    try:
-        yield world
-        if not (world.touched or len(planting.PLANTED) > plants):
-            assert _checked(world, url) == []
-    finally:
-        world.close()
-        engine.close()
+    with warm.lent(url) as engine:
+        world = World(engine, face)
+        plants = len(planting.PLANTED)
+        try:
+            yield world
+            if not (world.touched or len(planting.PLANTED) > plants):
+                assert _checked(world, url) == []
+        finally:
+            world.close()
 
 
 def _checked(world: World, url: str) -> list[verify.Finding]:
