@@ -11,6 +11,7 @@ import pytest
 
 from dutiful.operations import verify
 from dutiful.worker import chores, verifying
+from dutiful.worker.looked import at_once
 from tests.contract.broken import dead, done, ready
 from tests.contract.planting import planted
 from tests.contract.stores import APP
@@ -99,7 +100,9 @@ def test_one_worker_looks_for_all_of_an_app_and_no_longer_than_it_lives(store_wo
     def verifies(app: str) -> bool:
         stop = threading.Event()
         worker = SimpleNamespace(app=SimpleNamespace(name=app), engine=world.engine)
-        chores.Chores.verify(cast(Any, SimpleNamespace(_worker=worker, _stop=stop)))
+        chores.Chores.verify(
+            cast(Any, SimpleNamespace(_worker=worker, _stop=stop, _looked=at_once(world.engine)))
+        )
         return bool(world.run(verify.noted(app))) and noted(world)["verify_duties"].at_us == world.clock()
 
     assert verifies(APP)

@@ -7,9 +7,9 @@ the database, the operation or an observer, the transaction is rolled back and t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from ..operations.plan import Load, Operation, Rows, Step
+from ..operations.plan import Load, Operation, Rows, Step, Together
 
 T = TypeVar("T")
 
@@ -18,7 +18,10 @@ Observer = Callable[[Step], None]
 
 
 class Transaction(Protocol):
-    """What surrounds the steps of one operation; ``rollback`` only follows ``begin``."""
+    """What surrounds the steps of one operation; ``rollback`` only follows ``begin``.
+
+    One that has ``together`` as well asks several calls by one statement.
+    """
 
     def begin(self) -> None:
         """Begin; a first call that is :attr:`~dutiful.operations.plan.Call.alone` may go before it."""
@@ -68,11 +71,15 @@ def drive(
                 begun = True
                 transaction.begin()
             while True:
-                rows = transaction.execute(step, not begun)
-                if observe is not None:
-                    observe(step)
+                if isinstance(step, Together):
+                    rows = _together(transaction, step, not begun, observe)
+                else:
+                    rows = transaction.execute(step, not begun)
+                    if observe is not None:
+                        observe(step)
+                only_read = isinstance(step, Together)
                 step = steps.send(rows)
-                if not begun:
+                if not begun and not (only_read and _alone(step)):
                     begun = True
                     transaction.begin()
         except StopIteration as end:
@@ -99,11 +106,15 @@ async def adrive(
                 begun = True
                 await transaction.begin()
             while True:
-                rows = await transaction.execute(step, not begun)
-                if observe is not None:
-                    observe(step)
+                if isinstance(step, Together):
+                    rows = await _atogether(transaction, step, not begun, observe)
+                else:
+                    rows = await transaction.execute(step, not begun)
+                    if observe is not None:
+                        observe(step)
+                only_read = isinstance(step, Together)
                 step = steps.send(rows)
-                if not begun:
+                if not begun and not (only_read and _alone(step)):
                     begun = True
                     await transaction.begin()
         except StopIteration as end:
@@ -117,5 +128,29 @@ async def adrive(
         raise
 
 
-def _alone(step: Step) -> bool:
+def _together(transaction: Transaction, step: Together, alone: bool, observe: Observer | None) -> Rows:
+    ask: Any = getattr(transaction, "together", None)
+    found = ask(step.calls) if ask is not None else None
+    rows = []
+    for place, call in enumerate(step.calls):
+        rows.append((transaction.execute(call, alone) if found is None else found[place],))
+        if observe is not None:
+            observe(call)
+    return rows
+
+
+async def _atogether(
+    transaction: AsyncTransaction, step: Together, alone: bool, observe: Observer | None
+) -> Rows:
+    ask: Any = getattr(transaction, "together", None)
+    found = await ask(step.calls) if ask is not None else None
+    rows = []
+    for place, call in enumerate(step.calls):
+        rows.append((await transaction.execute(call, alone) if found is None else found[place],))
+        if observe is not None:
+            observe(call)
+    return rows
+
+
+def _alone(step: Step | Together) -> bool:
     return not isinstance(step, Load) and step.alone

@@ -5,13 +5,14 @@ Also how any psycopg cursor carries out a step; connections that callers lend us
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..model.errors import CommitUnknown
-from ..operations.plan import Load, Rows, Step
-from ..sql.render import render
+from ..operations.plan import Call, Load, Rows, Step
+from ..sql.render import render, together
 from .contract import Clock
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ class OwnTransaction:
             if alone and not self._reads and _broke(self._connection, error):
                 raise _unknown(error) from error
             raise
+
+    def together(self, calls: Sequence[Call]) -> list[Rows]:
+        """See :class:`~dutiful.engines.drive.Transaction`."""
+        cursor = self._connection.cursor()
+        cursor.execute(*_joined(calls, self._clock), binary=True)
+        return _parted(cursor.fetchone())
 
     def commit(self) -> None:
         """See :class:`~dutiful.engines.drive.Transaction`; raises CommitUnknown if no answer came."""
@@ -76,6 +83,12 @@ class AsyncOwnTransaction:
             if alone and not self._reads and _broke(self._connection, error):
                 raise _unknown(error) from error
             raise
+
+    async def together(self, calls: Sequence[Call]) -> list[Rows]:
+        """See :meth:`OwnTransaction.together`."""
+        cursor = self._connection.cursor()
+        await cursor.execute(*_joined(calls, self._clock), binary=True)
+        return _parted(await cursor.fetchone())
 
     async def commit(self) -> None:
         """See :meth:`OwnTransaction.commit`."""
@@ -161,6 +174,21 @@ def filled(name: str, params: Mapping[str, Any], clock: Clock | None) -> tuple[s
     if clock is not None:
         params = {**params, "now": clock()}
     return text, [params[key] for key in names]
+
+
+def _joined(calls: Sequence[Call], clock: Clock | None) -> tuple[Any, list[Any]]:
+    text, params = together([call.name for call in calls], clock is not None)
+    now = {} if clock is None else {"now": clock()}
+    return text, [now[name] if name in now else calls[place].params[name] for place, name in params]
+
+
+def _parted(row: Any) -> list[Rows]:
+    """By pairs, not by names: two columns may have the same."""
+    return [[] if text is None else json.loads(text, object_pairs_hook=_values) for text in row]
+
+
+def _values(pairs: list[tuple[str, Any]]) -> tuple[Any, ...]:
+    return tuple(value for _, value in pairs)
 
 
 def _broke(connection: Any, error: Exception) -> bool:

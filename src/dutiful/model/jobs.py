@@ -162,11 +162,23 @@ class Due(Struct, frozen=True):
     """How long ago a reaper began to brake; None: none does."""
 
 
+class Left(Struct, frozen=True):
+    """What people, or the dead, left for a worker to do."""
+
+    chains: bool
+    """Rows for the audit's chain."""
+    walks: bool
+    """Bulk operations that nobody walks."""
+    doubts: bool
+    """Jobs in doubt."""
+
+
 class Beat(Struct, frozen=True):
     """The reply to a beat: which workers are still acknowledged, whether suspects wait.
 
     ``lanes`` changes whenever a lane is added or a queue's limit changes; ``cancels``: a run is asked to
-    stop; ``due``: who else is due to be marked gone, where the store tells that on the way.
+    stop; ``due``: who else is due to be marked gone, and ``left``; both where the store tells that on the
+    way.
     """
 
     alive: frozenset[int]
@@ -174,6 +186,7 @@ class Beat(Struct, frozen=True):
     lanes: int
     cancels: bool = False
     due: Due | None = None
+    left: Left | None = None
 
 
 class Lapsed(Struct, frozen=True):

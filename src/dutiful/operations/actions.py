@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from ..model.ops_errors import ActionReused, Changed
 from ..model.spans import span
 from .inspect import JobView, find
-from .plan import Call, Operation, Rows, Step, Steps, operation
+from .plan import Call, Operation, Rows, Step, Steps, Together, operation
 
 T = TypeVar("T")
 
@@ -115,7 +115,7 @@ def _signed(inner: Operation[T], action: Action) -> Steps[T]:
     rows: Rows | None = None
     while True:
         try:
-            step: Step = next(steps) if rows is None else steps.send(rows)
+            step: Step | Together = next(steps) if rows is None else steps.send(rows)
         except StopIteration as end:
             result: T = end.value
             return result

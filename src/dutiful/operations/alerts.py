@@ -17,8 +17,8 @@ from msgspec import Struct
 from ..model.alerts import SEVERITY_OF, UNKNOWN, Event, Message
 from ..model.ids import make_id
 from ..model.verdict import Thing, Verdict, judge
-from .numbers import read
-from .plan import Call, Steps, as_json, operation, query, typed
+from .numbers import read_with
+from .plan import Call, Rows, Steps, as_json, operation, query, typed
 from .thing_facts import Channel
 from .unseen import PROOF_US, acked
 
@@ -122,20 +122,41 @@ def messages(app: str, limit: int = 50) -> Steps[list[MessageLine]]:
 @operation
 def watch(app: str) -> Steps[Verdict]:
     """Look, keep the verdict, and raise and clear alerts by it; what is to be told waits to be sent."""
-    yield Call("forget_channels", {"app": app, "keep": CHANNEL_KEEP_US})
-    numbers = yield from read(app)
+    numbers, found = yield from read_with(
+        app,
+        Call("open_alerts", {"app": app}),
+        Call("read_acks", {"app": app}),
+        Call("live_channels", {"app": app, "keep": CHANNEL_KEEP_US}),
+        Call("unneeded", {"app": app, "keep": CHANNEL_KEEP_US}),
+        Call("proofs_wanted", {"app": app, "every": PROOF_US}),
+    )
     verdict = judge(numbers)
-    yield Call("keep_verdict", {"app": app, "state": verdict.state})
-    opened: dict[str, OpenAlert] = {
-        row[0]: typed(OpenAlert, row, flags=(7,)) for row in (yield Call("open_alerts", {"app": app}))
-    }
-    acks = {row[0]: row for row in (yield Call("read_acks", {"app": app}))}
-    yield Call("drop_orphans", {"app": app})
-    names = [row[0] for row in (yield Call("list_channels", {"app": app}))]
+    acts = _acts(app, verdict, found)
+    act = next(acts, None)
+    yield Call("keep_verdict", {"app": app, "state": verdict.state}, alone=act is None)
+    while act is not None:
+        rows = yield act
+        try:
+            act = acts.send(rows)
+        except StopIteration:
+            break
+    return verdict
+
+
+def _acts(app: str, verdict: Verdict, found: Sequence[Rows]) -> Steps[None]:
+    """What follows from a verdict; nothing, where all is as it was and told."""
+    opened: dict[str, OpenAlert] = {row[0]: typed(OpenAlert, row, flags=(7,)) for row in found[0]}
+    acks = {row[0]: row for row in found[1]}
+    names = [row[0] for row in found[2]]
+    [(channels, orphans)] = found[3]
+    if channels:
+        yield Call("forget_channels", {"app": app, "keep": CHANNEL_KEEP_US})
+    if orphans:
+        yield Call("drop_orphans", {"app": app})
 
     things = {thing.key: thing for thing in verdict.things}
     for key, thing in things.items():
-        seen = acked(acks.get(key), thing.size, numbers.now_us)
+        seen = acked(acks.get(key), thing.size, verdict.as_of_us)
         yield from _see(app, names, thing, opened.get(key), seen)
     unsure = verdict.state == "unknown" or any(one.unknown for one in verdict.numbers)
     if unsure:
@@ -145,11 +166,11 @@ def watch(app: str) -> Steps[Verdict]:
         gone = not unsure if key == UNKNOWN else key not in things and alert.number not in unknown
         if gone:  # of a number that is unknown, what is not seen may still be there
             yield from _clear(app, names, alert)
-    for row in (yield Call("proofs_wanted", {"app": app, "every": PROOF_US})):
-        sentence = f"the daily proof that {row[0]} works; {verdict.headline}"
-        proof = Thing("proof", "unseen", sentence, since_us=None, command="dutiful verdict")
-        yield _told(app, row[0], "proof", proof, "proof", numbers.now_us)
-    return verdict
+    for (name,) in found[4]:
+        if name in names:
+            sentence = f"the daily proof that {name} works; {verdict.headline}"
+            proof = Thing("proof", "unseen", sentence, since_us=None, command="dutiful verdict")
+            yield _told(app, name, "proof", proof, "proof", verdict.as_of_us)
 
 
 def _see(app: str, names: Sequence[str], thing: Thing, alert: OpenAlert | None, seen: bool) -> Steps[None]:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
-from .plan import Call, Row, Steps, as_json, operation, query
+from .plan import Call, Row, Rows, Steps, as_json, operation, query
 
 PIECE = 10_000
 TASKS_MAX = 20
@@ -60,11 +60,16 @@ class Books(Struct, frozen=True):
         return self.accepted + self.revived - sum(self.states.values()) - self.pruned
 
 
-@query
-def to_fold() -> Steps[tuple[bool, bool]]:
-    """Whether there is anything for :func:`fold`, and for that of the failure groups."""
-    [(deltas, deaths, unopened)] = yield Call("look_for_deltas", {}, alone=True)
-    return bool(deltas or unopened), bool(deaths)
+@operation
+def turns(periods_us: Mapping[str, int]) -> Steps[tuple[frozenset[str], tuple[bool, bool]]]:
+    """Take the turns that are due; which they are, and whether there is anything to fold.
+
+    That is for :func:`fold`, and for that of the failure groups.
+    """
+    rows = yield Call("take_turns", {"turns": as_json(dict(periods_us))}, alone=True)
+    ours = frozenset(row[0] for row in rows)
+    deltas, deaths, unopened = rows[0][1:] if "fold" in ours else (False, False, False)
+    return ours, (bool(deltas or unopened), bool(deaths))
 
 
 @operation
@@ -150,13 +155,20 @@ def broken(app: str | None, *, full: bool, rows_max: int) -> Steps[list[Row]]:
 
     ``full`` counts now; else it is told what the bookkeeper found when it last did.
     """
-    found: list[tuple[str, Lacking]] = []
-    if full:
-        for name, tasks in sorted((yield from _counted(app)).items()):
-            found += [(name, one) for one in lacks(tasks)]
-    else:
-        for name, _, said in (yield Call("verify_books", {"app": app, "rows": rows_max}, alone=True)):
-            found += [(name, Lacking(*one)) for one in msgspec.json.decode(said)]
+    if not full:
+        return told((yield Call("verify_books", {"app": app, "rows": rows_max}, alone=True)), rows_max)
+    counted = yield from _counted(app)
+    return _said([(name, one) for name, tasks in sorted(counted.items()) for one in lacks(tasks)], rows_max)
+
+
+def told(rows: Rows, rows_max: int) -> list[Row]:
+    """The rows of the check ``verify_books`` in the same way."""
+    return _said(
+        [(name, Lacking(*one)) for name, _, said in rows for one in msgspec.json.decode(said)], rows_max
+    )
+
+
+def _said(found: Sequence[tuple[str, Lacking]], rows_max: int) -> list[Row]:
     total = sum(abs(one.n) for _, one in found)
     return [
         (total, one.task, "books", f"{abs(one.n)} {'missing' if one.n > 0 else 'never accepted'}", name)

@@ -63,9 +63,16 @@ def waiting_suspect(lanes: Sequence[int], known: Mapping[str, int]) -> Steps[boo
 
 
 @operation
-def sweep(lanes: Sequence[Lane], known: Mapping[str, int]) -> Steps[int]:
-    """Give ready jobs below the marks a new number; returns how many were passed by."""
-    params = {
+def sweep(
+    lanes: Sequence[Lane], known: Mapping[str, int], turn: str | None = None, period_us: int = 0
+) -> Steps[int]:
+    """Give ready jobs below the marks a new number; returns how many were passed by.
+
+    ``turn``: only where the turn of that name is due, which is taken by the same statement.
+    """
+    params: dict[str, object] = {
+        "turn": turn,
+        "period": period_us,
         "lanes": as_json([{"lane": lane.id, "mark": lane.mark} for lane in lanes]),
         "known": as_json(known),
     }

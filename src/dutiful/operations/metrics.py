@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from ..model.histograms import added, quantile
-from .plan import Call, Row, Steps, as_json, operation, query
+from .plan import Call, Row, Steps, as_json, operation, query, together
 
 MINUTE = 60_000_000
 HOUR = 60 * MINUTE
@@ -81,10 +81,11 @@ def roll() -> Steps[bool]:
     if since >= until:
         return False
     span = {"since": since, "until": until}
-    points = _minutes((yield Call("ended_between", span)), (yield Call("failed_between", span)))
-    yield from _put("1m", points)
-    for finer, coarser in (("1m", "10m"), ("10m", "1h")):
-        yield from _merge(finer, coarser, since, until)  # type: ignore[arg-type]
+    ended, failed = yield from together(Call("ended_between", span), Call("failed_between", span))
+    if ended or failed:  # else all is as it was rolled up before: a minute is made anew, never taken away
+        yield from _put("1m", _minutes(ended, failed))
+        for finer, coarser in (("1m", "10m"), ("10m", "1h")):
+            yield from _merge(finer, coarser, since, until)  # type: ignore[arg-type]
     yield Call("set_rolled", {"until": until})
     return bool(until < end)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..model.verdict import Name, Numbers, Queue, Thing, Watch
 from . import drills, reconcile_things, things, unseen
-from .plan import Call, Row, Steps, as_json, query
+from .plan import Call, Row, Rows, Steps, as_json, query, together
 from .thing_facts import Channel, DueHere, QueueFact, WorkerHere
 
 WINDOW = 200
@@ -27,6 +27,31 @@ SOON_US = 86_400_000_000
 LATELY_US = 60_000_000
 """A worker that left so lately still counts as taking its queues: a deploy loses nothing."""
 
+_ASKED: Mapping[str, Mapping[str, object]] = {
+    "watched_workers": {"lately": LATELY_US},
+    "watched_queues": {},
+    "lane_heads": {"window": WINDOW},
+    "due_unpromoted": {"window": WINDOW},
+    "now": {},
+    "doubts_by_task": {},
+    "look_at_schedules": {},
+    "count_waiting_occurrences": {},
+    "late_at_gates": {"limit": GATES_MAX},
+    "list_checked": {},
+    "read_book": {},
+    "unseen_groups": {"limit": GROUPS_MAX},
+    "fresh_deaths": {"limit": FRESH_MAX},
+    "count_seen": {"soon": SOON_US},
+    "task_owners": {},
+    "reconcile_numbers": {},
+    "count_drilled": {},
+    "read_watchers": {},
+    "list_channels": {},
+    "count_undelivered": {"grace": unseen.DELIVERY_US},
+    "read_verdict": {},
+}
+"""What a look reads: statements, and what they take beside the app."""
+
 UNCHECKED = ("checks",)
 """What nobody can look at yet: what ``dutiful check`` finds in code is kept nowhere."""
 
@@ -39,13 +64,25 @@ def numbers(app: str) -> Steps[Numbers]:
 
 def read(app: str) -> Steps[Numbers]:
     """The steps of :func:`numbers`, for operations that go on from there."""
-    rows = yield Call("watched_workers", {"app": app, "lately": LATELY_US})
-    workers = [WorkerHere.of(row) for row in rows]
-    queues = {row[0]: QueueFact(*row) for row in (yield Call("watched_queues", {"app": app}))}
-    heads = [DueHere.of(row) for row in (yield Call("lane_heads", {"app": app, "window": WINDOW}))]
-    heads += [DueHere.of(row) for row in (yield Call("due_unpromoted", {"app": app, "window": WINDOW}))]
-    [(now, *_)] = yield Call("now")
-    now = int(now)
+    numbers, _ = yield from read_with(app)
+    return numbers
+
+
+def read_with(app: str, *more: Call) -> Steps[tuple[Numbers, list[Rows]]]:
+    """The same, and the replies to some more calls, all of them in one look where the engine can."""
+    asked = {name: {"app": app, **params} for name, params in _ASKED.items()}
+    calls = [Call(name, params) for name, params in asked.items()]
+    replies = yield from together(*calls, *more, alone=True)
+    rows = dict(zip(asked, replies, strict=False))
+    numbers = yield from _made(app, rows)
+    return numbers, replies[len(asked) :]
+
+
+def _made(app: str, rows: Mapping[str, Rows]) -> Steps[Numbers]:
+    workers = [WorkerHere.of(row) for row in rows["watched_workers"]]
+    queues = {row[0]: QueueFact(*row) for row in rows["watched_queues"]}
+    heads = [DueHere.of(row) for row in (*rows["lane_heads"], *rows["due_unpromoted"])]
+    now = int(rows["now"][0][0])
 
     found: list[Thing] = []
     found += things.unservable(heads, workers, queues, now)
@@ -56,20 +93,20 @@ def read(app: str) -> Steps[Numbers]:
         params = {"app": app, "ids": as_json(silent), "window": RUNS_WINDOW}
         held = {row[0]: row for row in (yield Call("held_by_silent", params))}
         found += things.of_silent(workers, held, now)
-    found += things.of_doubts((yield Call("doubts_by_task", {"app": app})))
-    found += things.of_schedules((yield Call("look_at_schedules", {"app": app})), now)
-    found += things.of_occurrences((yield Call("count_waiting_occurrences", {"app": app})))
-    found += things.of_gates((yield Call("late_at_gates", {"app": app, "limit": GATES_MAX})), now)
-    found += things.of_checks((yield Call("list_checked", {"app": app})))
-    book = yield Call("read_book", {"app": app})
+    found += things.of_doubts(rows["doubts_by_task"])
+    found += things.of_schedules(rows["look_at_schedules"], now)
+    found += things.of_occurrences(rows["count_waiting_occurrences"])
+    found += things.of_gates(rows["late_at_gates"], now)
+    found += things.of_checks(rows["list_checked"])
+    book = rows["read_book"]
     found += things.of_books(book[0] if book else None)
-    groups = yield Call("unseen_groups", {"app": app, "limit": GROUPS_MAX})
-    fresh = yield Call("fresh_deaths", {"app": app, "limit": FRESH_MAX})
+    groups = rows["unseen_groups"]
+    fresh = rows["fresh_deaths"]
     found += unseen.of_groups(groups, fresh)
-    [seen] = yield Call("count_seen", {"app": app, "soon": SOON_US})
-    said = {row[0]: row for row in (yield Call("task_owners", {"app": app}))}
+    [seen] = rows["count_seen"]
+    said = {row[0]: row for row in rows["task_owners"]}
     owners = {name: row[1] for name, row in said.items() if row[1]}
-    reconciled = reconcile_things.judged((yield Call("reconcile_numbers", {"app": app})), now)
+    reconciled = reconcile_things.judged(rows["reconcile_numbers"], now)
     found += reconciled.things
 
     unread: dict[Name, str] = {}
@@ -78,21 +115,18 @@ def read(app: str) -> Steps[Numbers]:
     waived = {name for name, row in said.items() if reconcile_things.waived(row[2])}
     covered = len((reconciled.tasks | waived) & said.keys())
     uncovered = reconcile_things.unchecked(len(said), covered)
-    [(drilled, bad)] = yield Call("count_drilled", {"app": app})
+    [(drilled, bad)] = rows["count_drilled"]
     undrilled = drills.undrilled(len(said), int(drilled or 0))
     unchecked = [*(one for one in (uncovered, undrilled) if one), *UNCHECKED]
-    watches = [
-        Watch(name, period, max(0, age), note)
-        for name, period, age, note in (yield Call("read_watchers", {"app": app}))
-    ]
-    channels = [Channel(*row) for row in (yield Call("list_channels", {"app": app}))]
-    [(undelivered, oldest)] = yield Call("count_undelivered", {"app": app, "grace": unseen.DELIVERY_US})
+    watches = [Watch(name, period, max(0, age), note) for name, period, age, note in rows["read_watchers"]]
+    channels = [Channel(*row) for row in rows["list_channels"]]
+    [(undelivered, oldest)] = rows["count_undelivered"]
     if undelivered:
         unread["unseen"] = unseen.undelivered(undelivered, oldest, now)
     if not channels:
         unchecked.append("alerts (no channel is set up)")
     watches += [unseen.prover(channels, now), reconciled.watch]
-    kept = yield Call("read_verdict", {"app": app})
+    kept = rows["read_verdict"]
     state, since, *_ = kept[0] if kept else (None, None)
     found = unseen.owned(found, owners, _tasks(found, groups, fresh) | reconciled.task_of)
     facts = _facts(heads, queues, workers, found, now) | _counted(book, seen) | reconciled.facts

@@ -26,7 +26,8 @@ class Call(Struct, frozen=True):
 
     ``alone`` promises that the statement is whole by itself: should the operation end after it,
     no transaction was needed. An engine uses that to save a round trip for BEGIN and COMMIT.
-    Only an operation's first call can be alone. ``planned_anew``: which plan is good depends on how
+    Only an operation's first call can be alone, or the first after some that were asked together.
+    ``planned_anew``: which plan is good depends on how
     large the tables are at this moment, so that none is kept where the planner is not ours.
     """
 
@@ -48,8 +49,19 @@ class Load(Struct, frozen=True):
     rows: Iterable[Row]
 
 
+class Together(Struct, frozen=True):
+    """Calls that only read, of which none needs another's reply. Use :func:`together`.
+
+    An engine that can asks all of them by one statement, which sees one state of the database. The reply has
+    a row for each, which holds its rows.
+    """
+
+    calls: tuple[Call, ...]
+    alone: bool = False
+
+
 Step = Call | Load
-Steps = Generator[Step, Rows, T]
+Steps = Generator[Step | Together, Rows, T]
 
 
 class Operation(Struct, Generic[T], frozen=True):
@@ -93,6 +105,11 @@ def durable(make: Callable[P, Steps[T]]) -> Callable[P, Operation[T]]:
         return Operation(make.__name__, lambda: make(*args, **kwargs), durable=True)
 
     return planned
+
+
+def together(*calls: Call, alone: bool = False) -> Steps[list[Rows]]:
+    """The rows of each of these calls; no value in them is a document or bytes."""
+    return [rows for (rows,) in (yield Together(calls, alone))]
 
 
 def as_json(value: object) -> str:

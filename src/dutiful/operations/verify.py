@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from . import books
-from .plan import Call, Rows, Steps, as_json, operation, query
+from .plan import Call, Rows, Steps, as_json, operation, query, together
 from .windows import judged
 
 ROWS_MAX = 20
@@ -107,6 +107,18 @@ def look(name: str, app: str | None, *, full: bool = False, before: str = NEWEST
 
 
 @query
+def looks(app: str | None, *, before: str = NEWEST) -> Steps[dict[str, Finding | None]]:
+    """The same with all of ``CHECKS``, by their statements, in one look where the engine can."""
+    names = [name for name, _, _ in CHECKS if name != "verify_books" or before == NEWEST]
+    params = _params(app, False, before)
+    rows = yield from together(*(Call(name, params) for name in names), alone=True)
+    found: dict[str, Finding | None] = {name: None for name, _, _ in CHECKS}
+    for name, one in zip(names, rows, strict=True):
+        found[name] = _judged(name, books.told(one, ROWS_MAX) if name == "verify_books" else one)
+    return found
+
+
+@query
 def elsewhere(app: str | None, *, full: bool = False) -> Steps[dict[str, int]]:
     """How many jobs of those that are looked at did their work in another database, by its name."""
     rows = yield Call("verify_elsewhere", _params(app, full, NEWEST), alone=True)
@@ -154,6 +166,10 @@ def _looked(
         rows: Rows = (yield from books.broken(app, full=full, rows_max=ROWS_MAX)) if before == NEWEST else []
     else:
         rows = yield Call(name, _params(app, full, before), alone=alone)
+    return _judged(name, rows)
+
+
+def _judged(name: str, rows: Rows) -> Finding | None:
     if name == "verify_windows":
         rows = judged(rows, ROWS_MAX)
     if not rows:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import asdict
 
-from ..model.jobs import Beat, Due, Lapsed, NewWorker, WorkerRow
+from ..model.jobs import Beat, Due, Lapsed, Left, NewWorker, WorkerRow
 from .plan import Call, Steps, as_json, operation, query, typed
 
 FRESH_US = 15_000_000
@@ -24,16 +24,25 @@ def register(worker: NewWorker) -> Steps[int]:
 
 
 @operation
-def beat(ids: Sequence[int], marks: str | None = None) -> Steps[Beat]:
-    """Renew the leases of a worker and its children. An id that does not come back is gone for good."""
-    params = {"ids": as_json(list(ids)), "marks": marks, "fresh": FRESH_US}
+def beat(
+    ids: Sequence[int], marks: str | None = None, looks: Sequence[Mapping[str, Any]] = ()
+) -> Steps[Beat]:
+    """Renew the leases of a worker and its children. An id that does not come back is gone for good.
+
+    ``looks`` are what watchers of this process looked at, where the store takes them on the way (SQLite
+    does not): app, name, period, and how long ago.
+    """
+    params = {
+        "ids": as_json(list(ids)), "marks": marks, "fresh": FRESH_US, "looks": as_json(list(looks)),
+    }  # fmt: skip
     rows = yield Call("beat", params, alone=True)
     return Beat(
         frozenset(row[0] for row in rows),
         any(row[1] for row in rows),
         max((int(row[2]) for row in rows), default=0),
         any(row[3] for row in rows),
-        _due(rows[0][4:]) if rows and len(rows[0]) > 4 else None,
+        _due(rows[0][4:8]) if rows and len(rows[0]) > 4 else None,
+        Left(*map(bool, rows[0][8:])) if rows and len(rows[0]) > 4 else None,
     )
 
 

@@ -6,6 +6,7 @@ that order. ``:now`` becomes the server's clock on PostgreSQL, unless the caller
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Literal
 
@@ -35,7 +36,23 @@ def render(engine: EngineName, name: str, style: Style, own_now: bool = False) -
     return Rendered(name, tuple(_part(text, style, engine == "postgres", own_now) for text in texts))
 
 
-def _part(text: str, style: Style, postgres: bool, own_now: bool) -> tuple[str, tuple[str, ...]]:
+def together(calls: Sequence[str], own_now: bool = False) -> tuple[str, list[tuple[int, str]]]:
+    """Statements of PostgreSQL that only read, as one; and of which of them each parameter is, by name.
+
+    It gives one row, with the rows of each statement as JSON: null, or objects in order of the columns.
+    """
+    parts: list[str] = []
+    params: list[tuple[int, str]] = []
+    for place, name in enumerate(calls):
+        text, names = _part(statements("postgres")[name].text, "dollar", True, own_now, len(params))
+        parts.append(f"(SELECT json_agg(q)::text FROM (\n{text}\n) AS q)")
+        params += [(place, one) for one in names]
+    return "SELECT " + ",\n".join(parts), params
+
+
+def _part(
+    text: str, style: Style, postgres: bool, own_now: bool, before: int = 0
+) -> tuple[str, tuple[str, ...]]:
     out: list[str] = []
     names: list[str] = []
     for literal, name in pieces(text):
@@ -48,7 +65,7 @@ def _part(text: str, style: Style, postgres: bool, own_now: bool) -> tuple[str, 
         if style == "dollar":
             if name not in names:
                 names.append(name)
-            out.append(f"${names.index(name) + 1}")
+            out.append(f"${before + names.index(name) + 1}")
         else:
             names.append(name)
             out.append({"named": f":{name}", "format": "%s", "qmark": "?", "pyformat": f"%({name})s"}[style])

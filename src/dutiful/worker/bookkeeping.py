@@ -19,7 +19,8 @@ from msgspec.structs import replace
 from ..app import events
 from ..app.events import emit
 from ..engines.contract import Engine
-from ..operations import books, groups, metrics, registry, watchers, workers
+from ..operations import books, groups, metrics, registry, workers
+from .looked import Looked, at_once
 from .part import Part
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Bookkeeping(Part):
         release: str = "",
         tasks: Sequence[registry.Declared] = (),
         codes: Callable[[], Mapping[str, str]] | None = None,
+        looked: Looked | None = None,
     ) -> None:
         super().__init__("books", "dutiful-books")
         self._engine = engine
@@ -57,6 +59,7 @@ class Bookkeeping(Part):
         self._release = release
         self._tasks = tasks
         self._codes = codes
+        self._looked = looked or at_once(engine)
         self._forget_at = 0.0
         self._clock = clock
         self._idle = False
@@ -73,7 +76,9 @@ class Bookkeeping(Part):
         def codes() -> Mapping[str, str]:
             return {} if code_of is None else {name: code_of(one) for name, one in functions.items()}
 
-        return cls(worker.engine, app.name, release=app.release, tasks=tasks, codes=codes)
+        return cls(
+            worker.engine, app.name, release=app.release, tasks=tasks, codes=codes, looked=worker.looks.looked
+        )
 
     def _first(self) -> float:
         return random.random()
@@ -95,13 +100,14 @@ class Bookkeeping(Part):
     def turn(self) -> None:
         """Fold, count and roll up, if it is this worker's turn."""
         engine = self._engine
-        if engine.run(workers.turn("fold", round(0.9 * FOLD_S * 1e6))):
-            self.fold()
-            for name, period_s, act in (("books", self._count_s, self.count), ("roll", ROLL_S, self.roll)):
-                if not self._stop.is_set() and engine.run(workers.turn(name, round(0.9 * period_s * 1e6))):
-                    act()
-        else:
-            self._idle = True  # somebody else does it
+        periods = {"fold": FOLD_S, "books": self._count_s, "roll": ROLL_S}
+        ours, found = engine.run(books.turns({name: round(0.9e6 * of) for name, of in periods.items()}))
+        self._idle = not any(found)  # also where somebody else does it
+        if "fold" in ours:
+            self.fold(found)
+        for name, act in (("books", self.count), ("roll", self.roll)):
+            if name in ours and not self._stop.is_set():
+                act()
         if time.monotonic() >= self._forget_at:
             self._forget_at = time.monotonic() + FORGET_S
             self._register()
@@ -109,10 +115,8 @@ class Bookkeeping(Part):
                 engine.run(groups.forget())
                 engine.run(metrics.forget())
 
-    def fold(self) -> None:
-        """Fold what there is, at most some pieces of it."""
-        found = self._engine.run(books.to_fold())
-        self._idle = not any(found)
+    def fold(self, found: tuple[bool, bool] = (True, True)) -> None:
+        """Fold what there is (deltas, deaths), at most some pieces of it."""
         for there_is, fold in zip(found, (books.fold, groups.fold), strict=True):
             for _ in range(PIECES_MAX if there_is else 0):
                 if not self._engine.run(fold()) or self._stop.is_set():
@@ -124,7 +128,7 @@ class Bookkeeping(Part):
         for _ in range(PIECES_MAX):
             if not self._engine.run(metrics.roll()) or self._stop.is_set():
                 break
-        self._engine.run(watchers.beat("sampler", round(ROLL_S * 1e6)))
+        self._looked("sampler", ROLL_S, "")
 
     def _register(self) -> None:
         """Say what this release knows of its tasks; again once an hour, so that it is seen to be in use."""
@@ -142,7 +146,7 @@ class Bookkeeping(Part):
         counted = engine.run(books.count())
         engine.run(books.keep(counted))
         self._count_s = max(self._period_s, COUNT_SHARE * (self._clock() - began))
-        engine.run(watchers.beat("bookkeeper", round(self._count_s * 1e6)))
+        self._looked("bookkeeper", self._count_s, "")
         for app, tasks in counted.items():
             if lacking := books.lacks(tasks):
                 emit(

@@ -22,7 +22,7 @@ from ..app.events import emit
 from ..model.brake import FORGET_LEASES, Brake
 from ..model.errors import DutifulError
 from ..model.jobs import Due, Lane
-from ..operations import actions, bulk, claims, doubts, gates, retention, watchers, workers
+from ..operations import actions, bulk, claims, doubts, gates, retention, workers
 from . import bulks, liveness, verifying
 from .bookkeeping import Bookkeeping
 from .coming import Coming
@@ -39,11 +39,15 @@ logger = logging.getLogger("dutiful.worker")
 PREPARE_S = 3600.0
 PRUNE_S = 600.0
 DUTIES_S = 60.0
+DUTIES_REST_S = 600.0
+"""So long there is no look at duties after all of them were looked at."""
 FILES_S = 3600.0
 PROVE_S = 30.0
 VERIFY_S = 60.0
 MEND_S = 10.0
 PEOPLE_S = 5.0
+TOLD_S = 2.0
+"""The same where beats tell of it, which are up to three seconds old."""
 SLICE_S = 1.0
 SOON_S = 0.1
 FORGET_S = 3600.0
@@ -64,6 +68,7 @@ class Chores:
         self._stop = threading.Event()
         self._beside: list[Part] = [Watching.of(worker), Bookkeeping.of(worker)]
         self._beat_at: dict[str, float] = {}
+        self._looked = worker.looks.looked
         self._thread = threading.Thread(target=self._work, name="dutiful-chores", daemon=True)
         start = time.monotonic()
         self._due: dict[Callable[[], float | None], tuple[float, float]] = {
@@ -98,19 +103,25 @@ class Chores:
             part.stop()
 
     def _work(self) -> None:
-        while not self._stop.is_set():
-            chore, (at, period) = min(self._due.items(), key=lambda item: item[1][0])
-            if self._stop.wait(max(0.0, at - time.monotonic())):
-                return
-            self._due[chore] = (time.monotonic() + period * random.uniform(0.9, 1.1), period)
-            try:
-                again_s = chore()
-                if again_s is not None:
-                    self._due[chore] = (time.monotonic() + again_s, period)
-            except DutifulError as error:
-                emit(logger, logging.WARNING, events.CHORE_FAILED, chore=chore.__name__, error=str(error))
-            except Exception:
-                logger.exception("chore_failed chore=%r", chore.__name__)
+        pause = 0.0
+        while not self._stop.wait(pause):
+            pause = self.turn()
+
+    def turn(self) -> float:
+        """Do the chore that is due, if one is; returns for how many seconds none is."""
+        chore, (at, period) = min(self._due.items(), key=lambda item: item[1][0])
+        if at > time.monotonic():
+            return at - time.monotonic()
+        self._due[chore] = (time.monotonic() + period * random.uniform(0.9, 1.1), period)
+        try:
+            again_s = chore()
+            if again_s is not None:
+                self._due[chore] = (time.monotonic() + again_s, period)
+        except DutifulError as error:
+            emit(logger, logging.WARNING, events.CHORE_FAILED, chore=chore.__name__, error=str(error))
+        except Exception:
+            logger.exception("chore_failed chore=%r", chore.__name__)
+        return 0.0
 
     def _watched(self, name: str, period_s: float, app: str = "") -> None:
         """Say that who watches has looked; not every time, where it looks more often than anybody asks."""
@@ -118,7 +129,7 @@ class Chores:
         now = time.monotonic()
         if now >= self._beat_at.get(name, 0.0):
             self._beat_at[name] = now + 0.9 * period_s
-            self._worker.engine.run(watchers.beat(name, round(period_s * 1e6), app=app))
+            self._looked(name, period_s, app)
 
     # ── reaping ─────────────────────────────────────────────────────────────────────────────
 
@@ -127,7 +138,8 @@ class Chores:
         engine = self._worker.engine
         # On SQLite all workers share this host, so the kernel says who is dead: its lock is free.
         dead = self._known_dead() if engine.name == "sqlite" else []
-        due = self._worker.heart.due(self._worker.options.reap_s) or engine.run(workers.due())
+        told = self._worker.heart.told(self._worker.options.reap_s)
+        due = (None if told is None else told.due) or engine.run(workers.due())
         silent, unreaped = due.silent, due.unreaped
         if silent and not dead and not self._may_reap(due):
             silent = 0
@@ -207,9 +219,8 @@ class Chores:
             return
         known = worker.app.known()
         name = f"sweep:{worker.app.name}:{zlib.crc32(repr(sorted(known.items())).encode()):08x}"
-        if worker.engine.run(workers.turn(name, round(SWEEP_S * 1e6))):
-            lanes = [Lane(lane, mark) for lane, mark in marks.items() if mark]
-            worker.engine.run(claims.sweep(lanes, known))
+        lanes = [Lane(lane, mark) for lane, mark in marks.items() if mark]
+        worker.engine.run(claims.sweep(lanes, known, name, round(SWEEP_S * 1e6)))
 
     def mend(self) -> None:
         """Look for gates at which somebody waits though a place is free."""
@@ -231,11 +242,16 @@ class Chores:
             return seconds > 0 or time.monotonic() > until or self._stop.is_set()
 
         worker = self._worker
-        chains, walks = worker.engine.run(bulk.left(worker.app.name))
+        told = worker.heart.told(PEOPLE_S)
+        left = None if told is None else told.left
+        if left is None:
+            chains, walks = worker.engine.run(bulk.left(worker.app.name))
+        else:
+            chains, walks = left.chains, left.walks
         if chains:
             bulks.chain(worker.engine)
         more = walks and bulks.walk_all(worker.engine, worker.app.name, f"worker {worker.id}", wait)
-        return SOON_S if more else None
+        return SOON_S if more else TOLD_S if left is not None else None
 
     def forget_people(self) -> None:
         """Forget ids of actions and bulk operations that are long over."""
@@ -262,18 +278,21 @@ class Chores:
         if self._worker.engine.run(workers.turn("prune", round(PRUNE_S * 1e6))):
             self._worker.engine.run(retention.prune(self._worker.app.keep_us))
 
-    def prune_duties(self) -> None:
-        """Forget duties that are remembered no longer, a piece at a time."""
-        if self._worker.engine.run(workers.turn("prune_duties", round(DUTIES_S * 1e6))):
-            for _ in range(10):
-                self._cursor = self._worker.engine.run(retention.prune_duties(self._cursor)).cursor
-                if self._cursor == retention.START:
-                    break
+    def prune_duties(self) -> float | None:
+        """Forget duties that are remembered no longer, a piece at a time; rest when all were looked at."""
+        if not self._worker.engine.run(workers.turn("prune_duties", round(DUTIES_S * 1e6))):
+            return DUTIES_REST_S
+        for _ in range(10):
+            self._cursor = self._worker.engine.run(retention.prune_duties(self._cursor)).cursor
+            if self._cursor == retention.START:
+                return DUTIES_REST_S
+        return None
 
     def prove(self) -> None:
         """Of workers that fell silent and left doubts: which of this host's are surely dead by now."""
-        engine = self._worker.engine
-        for row, host, file in engine.run(doubts.unproven()):
+        engine, told = self._worker.engine, self._worker.heart.told(PEOPLE_S)
+        some = told is None or told.left is None or told.left.doubts
+        for row, host, file in engine.run(doubts.unproven()) if some else ():
             if host == self._host and liveness.is_dead(file):
                 engine.run(doubts.prove(row))
         self._watched("sweeper", PROVE_S)
@@ -296,6 +315,6 @@ class Chores:
         if engine.run(workers.turn(f"verify:{app}", round(VERIFY_S * 1e6))):
             verifying.look_over(engine, app, random.random(), self._stop.is_set)
             if not self._stop.is_set():
-                engine.run(watchers.beat("checker", round(VERIFY_S * 1e6), app=app))
+                self._looked("checker", VERIFY_S, app)
             return None
         return VERIFY_S / 4  # whose turn it was may be gone before the next

@@ -17,8 +17,9 @@ import msgspec
 from ..app import events
 from ..app.events import emit
 from ..engines.contract import Engine
-from ..model.jobs import Beat, Due
+from ..model.jobs import Beat
 from ..operations import workers
+from .looked import WithBeats, rows
 
 logger = logging.getLogger("dutiful.worker")
 
@@ -49,6 +50,7 @@ class Heart:
         marks: Callable[[], dict[int, int]],
         on_beat: Callable[[Beat], None],
         on_expelled: Callable[[], None],
+        looks: WithBeats,
     ) -> None:
         self._engine = engine
         self._lease_s = lease_s
@@ -59,10 +61,11 @@ class Heart:
         self._marks = marks
         self._on_beat = on_beat
         self._on_expelled = on_expelled
+        self._looks = looks
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="dutiful-heart", daemon=True)
         self._confirmed: list[float] = []
-        self._due: tuple[float, Due | None] = (0.0, None)
+        self._told: tuple[float, Beat | None] = (0.0, None)
         self.trusted_until = 0.0
 
     def start(self, asked_at: float) -> None:
@@ -90,10 +93,10 @@ class Heart:
         since = steady_now() - within_s
         return sum(at >= since for at in self._confirmed)
 
-    def due(self, within_s: float) -> Due | None:
-        """Who was due to be marked gone, if a beat of the last so many seconds told."""
-        at, due = self._due
-        return due if at >= steady_now() - within_s else None
+    def told(self, within_s: float) -> Beat | None:
+        """What a beat of the last so many seconds told on the way."""
+        at, beat = self._told
+        return beat if at >= steady_now() - within_s else None
 
     def stop(self) -> None:
         """Beat no more."""
@@ -101,21 +104,29 @@ class Heart:
         if self._thread.ident is not None:
             self._thread.join(5.0)
 
+    def beat(self) -> bool:
+        """Beat once; False: this worker was held for dead, and began anew."""
+        asked_at = steady_now()
+        marks = msgspec.json.encode({str(k): v for k, v in self._marks().items()}).decode()
+        looks = self._looks.waiting()
+        beat = self._engine.run(workers.beat(self._ids(), marks, rows(looks)))
+        self._looks.said(looks)
+        lives = self._own() in beat.alive
+        if lives:
+            self.trust_from(asked_at)
+            self._told = asked_at, beat
+            del self._confirmed[:-200]
+        else:
+            self._on_expelled()
+        self._on_beat(beat)
+        return lives
+
     def _work(self) -> None:
         risky = False
         while not self._stop.wait(self._beat_s):
-            asked_at = steady_now()
             try:
-                marks = msgspec.json.encode({str(k): v for k, v in self._marks().items()}).decode()
-                beat = self._engine.run(workers.beat(self._ids(), marks))
-                if self._own() in beat.alive:
-                    self.trust_from(asked_at)
-                    self._due = asked_at, beat.due
-                    del self._confirmed[:-200]
+                if self.beat():
                     risky = False
-                else:
-                    self._on_expelled()
-                self._on_beat(beat)
             except Exception as error:
                 if not self.trusted and not risky:
                     risky = True

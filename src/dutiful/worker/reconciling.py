@@ -27,6 +27,8 @@ logger = logging.getLogger("dutiful.worker")
 
 LOOK_S = 15.0
 """How often a worker looks whether a pass is due."""
+LOOK_WITHOUT_S = 60.0
+"""The same, where this code declares none: only to see that others' are gone."""
 LEASE_S = 120.0
 """Who walks says so again within that, or another begins anew."""
 RETRY_S = 60.0
@@ -56,7 +58,7 @@ class Reconciling(Part):
         return self._pause()
 
     def _pause(self) -> float:
-        return LOOK_S * random.uniform(0.8, 1.0)
+        return (LOOK_S if self._app.reconcilers else LOOK_WITHOUT_S) * random.uniform(0.8, 1.0)
 
     def turn(self) -> None:
         """Say what this code declares, and make the passes that are due."""

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from ..app import events
 from ..app.events import emit
 from ..model.errors import StoreError
-from ..operations import schedules, watchers
+from ..operations import schedules
 from ..operations.schedules import Fired, Stored
 from ..operations.windows import KEEP_US
+from .looked import Looked, at_once
 from .part import Part
 
 if TYPE_CHECKING:
@@ -37,9 +38,10 @@ RETRY_S = 1.0
 class Scheduling(Part):
     """Keeps the schedules of one app going, from one thread."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, looked: Looked | None = None) -> None:
         super().__init__("schedules", "dutiful-schedules")
         self._worker = worker
+        self._looked = looked or at_once(worker.engine)
         self._app = worker.app.name
         self._declared = {one.name: one for one in worker.app.declared_schedules()}
         self._declared_as = 0
@@ -72,7 +74,7 @@ class Scheduling(Part):
         if time.monotonic() >= self._beat_at:
             period = max(BEAT_S, look)
             self._beat_at = time.monotonic() + 0.9 * period
-            engine.run(watchers.beat("scheduler", round(period * 1e6), app=self._app))
+            self._looked("scheduler", period, self._app)
         if again:
             return 0.0
         return min([look * random.uniform(0.8, 1.0), *(self._in(stored) for stored in found)])

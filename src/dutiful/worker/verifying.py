@@ -24,11 +24,34 @@ JOBS_LOGGED = 3
 def look_over(
     engine: Engine, app: str, chance: float, stopped: Callable[[], bool] = lambda: False
 ) -> list[Finding]:
-    """Look once, with each check a transaction of its own; ``chance`` (0 to 1) chooses the place.
+    """Look once; ``chance`` (0 to 1) chooses the place. On PostgreSQL all checks are one statement.
 
-    A check that cannot be carried out is logged and leaves what is kept of it as it was.
+    A check that cannot be carried out is logged and leaves what is kept of it as it was: to find it out, each
+    is a transaction of its own then, and on SQLite always, where a long read keeps the log from being cut.
     """
     place = place_of(engine.run(verify.spans()), chance)
+    looks = _together(engine, app, place) if engine.name == "postgres" and not stopped() else None
+    if looks is None:
+        looks = _one_by_one(engine, app, place, stopped)
+    for found in looks.values():
+        if found is not None:
+            _say(found)
+    engine.run(verify.note(app, looks))
+    return [found for found in looks.values() if found is not None]
+
+
+def _together(engine: Engine, app: str, place: str | None) -> dict[str, Finding | None] | None:
+    try:
+        looks = engine.run(verify.looks(app))
+        older = {} if place is None else engine.run(verify.looks(app, before=place))
+    except Exception:  # also the database's own: a time limit, a right that is missing; of which check?
+        return None
+    return {name: found or older.get(name) for name, found in looks.items()}
+
+
+def _one_by_one(
+    engine: Engine, app: str, place: str | None, stopped: Callable[[], bool]
+) -> dict[str, Finding | None]:
     looks: dict[str, Finding | None] = {}
     for name, _, _ in verify.CHECKS:
         if stopped():
@@ -37,14 +60,11 @@ def look_over(
             found = engine.run(verify.look(name, app))
             if found is None and place is not None:
                 found = engine.run(verify.look(name, app, before=place))
-        except Exception as error:  # also the database's own: a time limit, a right that is missing
+        except Exception as error:
             emit(logger, logging.WARNING, events.CHORE_FAILED, chore=name, error=str(error))
             continue
         looks[name] = found
-        if found is not None:
-            _say(found)
-    engine.run(verify.note(app, looks))
-    return [found for found in looks.values() if found is not None]
+    return looks
 
 
 def place_of(spans: list[tuple[str, str]], chance: float) -> str | None:

@@ -45,6 +45,7 @@ class Watching(Part):
         self._alerts = settings if settings is not None else Alerts()
         self._watch_s = watch_s
         self._declare_at = 0.0
+        self._forget_at = 0.0
 
     @classmethod
     def of(cls, worker: Worker) -> Watching:
@@ -71,13 +72,19 @@ class Watching(Part):
         verdict = None
         if engine.run(workers.turn(f"watch:{app}", round(self._watch_s * 0.8e6))):
             verdict = engine.run(alerts.watch(app))
-            if engine.run(workers.turn(f"forget_alerts:{app}", round(FORGET_S * 1e6))):
-                engine.run(alerts.forget(app))
-                engine.run(traces.forget(TRACE_KEEP_US))
+            if time.monotonic() >= self._forget_at:
+                self._forget_at = time.monotonic() + FORGET_S
+                self._forget()
         self.deliver()
         if verdict is not None:
             self._beat(verdict)
         return verdict
+
+    def _forget(self) -> None:
+        engine, app = self._engine, self._app
+        if engine.run(workers.turn(f"forget_alerts:{app}", round(0.9e6 * FORGET_S))):
+            engine.run(alerts.forget(app))
+            engine.run(traces.forget(TRACE_KEEP_US))
 
     def _declare(self) -> None:
         channels = self._alerts.channels

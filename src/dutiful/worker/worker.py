@@ -34,6 +34,7 @@ from .heart import Heart, read_marks, steady_now
 from .held import Held
 from .holdings import Holdings
 from .liveness import WorkerFile
+from .looked import WithBeats
 from .lookups import Lookups
 from .options import CANCEL_BEFORE_S, WorkerOptions
 from .places import record_folder, worker_token
@@ -102,6 +103,7 @@ class Worker:
         isolated = {name: v for name, v in app.known().items() if is_isolated(app, name)}
         known = {name: v for name, v in app.known().items() if name not in isolated}
         self._file = WorkerFile.create(record_folder(self.engine), worker_token())
+        self.looks = WithBeats(self.engine)
         marks = Marks(starting_marks(read_marks(row.marks for row in self._living())))
         self.settler = Settler(self.engine, lambda: self.id, self._settled)
         self.holdings = Holdings(self.settler, self._file, options.slots)
@@ -125,6 +127,7 @@ class Worker:
             marks=lambda: self.fetcher.marks.values,
             on_beat=self._beat,
             on_expelled=self._expelled,
+            looks=self.looks,
         )
         self.lanes = Lanes(self.engine, app.name, self.order)
         self.shares = Shares(self.engine, app.name, lambda: self.id, 2 * options.slots, options.lease_s)
@@ -146,7 +149,7 @@ class Worker:
         self.children = ChildPool(self, isolated)
         self.chores = Chores(self)
         self.lookups = Lookups(self)
-        self.duties = (Scheduling(self), Reconciling(self))
+        self.duties = (Scheduling(self, self.looks.looked), Reconciling(self))
         if self._uses_loop:
             self.loop.start()
         asked_at = steady_now()
@@ -184,8 +187,7 @@ class Worker:
 
     def health(self) -> dict[str, object]:
         """What a supervisor of processes asks for."""
-        started = bool(self.id)
-        trusted = started and self.heart.trusted
+        trusted = (started := bool(self.id)) and self.heart.trusted
         return {
             "worker": self.id,
             "trusted": trusted,

@@ -12,6 +12,19 @@ DELETE FROM dutiful.alert_channel WHERE app = :app AND seen_at < :now - :keep
 SELECT c.name, c.kind, c.seen_at, c.proven_at, c.failed_at, c.error FROM dutiful.alert_channel AS c
  WHERE c.app = :app ORDER BY c.name
 
+-- name: live_channels
+-- The names of those that a worker's code has had lately.
+SELECT c.name FROM dutiful.alert_channel AS c WHERE c.app = :app AND c.seen_at >= :now - :keep ORDER BY c.name
+
+-- name: unneeded
+-- How many channels forget_channels would forget, and whether a message waits for one that is not there then.
+SELECT count(CASE WHEN c.seen_at < :now - :keep THEN 1 END),
+       (SELECT count(*) FROM dutiful.alert_message AS m
+         WHERE m.app = :app AND m.sent_at IS NULL AND m.dropped_at IS NULL
+           AND m.channel NOT IN (SELECT l.name FROM dutiful.alert_channel AS l
+                                  WHERE l.app = :app AND l.seen_at >= :now - :keep))
+  FROM dutiful.alert_channel AS c WHERE c.app = :app
+
 -- name: count_undelivered
 -- Messages that a channel did not take, or that nobody sent in time.
 SELECT count(*), min(m.made_at) FROM dutiful.alert_message AS m

@@ -1,10 +1,3 @@
--- name: look_for_deltas
--- Whether there is anything to fold, or an app whose books are not open: all that an idle bookkeeper asks.
-SELECT EXISTS (SELECT 1 FROM dutiful.delta AS d),
-       EXISTS (SELECT 1 FROM dutiful.death AS d),
-       EXISTS (SELECT 1 FROM dutiful.lane AS l
-                WHERE NOT EXISTS (SELECT 1 FROM dutiful.book AS b WHERE b.app = l.app))
-
 -- name: unopened_books
 -- An app that has no books yet, if there is one.
 SELECT l.app FROM dutiful.lane AS l

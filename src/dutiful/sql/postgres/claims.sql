@@ -97,10 +97,16 @@ SELECT 1 FROM dutiful.job AS j
 
 -- name: sweep_ready
 -- Ready rows below the marks were passed by (an enqueue that took long to commit, a lock at the
--- wrong moment): they get a new number and stand before every mark again.
-WITH passed AS MATERIALIZED (
+-- wrong moment): they get a new number and stand before every mark again. By one worker in a period, where :turn
+-- names a turn (as chore_turn).
+WITH turn AS (
+    INSERT INTO dutiful.chore AS c (name, last_at) SELECT :turn::text, :now WHERE :turn::text IS NOT NULL
+    ON CONFLICT (name) DO UPDATE SET last_at = excluded.last_at WHERE c.last_at <= excluded.last_at - :period
+    RETURNING c.name
+), passed AS MATERIALIZED (
     SELECT j.id
-      FROM jsonb_to_recordset(:lanes::jsonb) AS w(lane integer, mark bigint)
+      FROM (SELECT 1 FROM turn UNION ALL SELECT 1 WHERE :turn::text IS NULL) AS t
+     CROSS JOIN jsonb_to_recordset(:lanes::jsonb) AS w(lane integer, mark bigint)
      CROSS JOIN LATERAL (
         SELECT j.id FROM dutiful.job AS j
          WHERE j.lane = w.lane AND j.ready_seq <= w.mark AND j.state = 'ready' AND NOT j.suspect

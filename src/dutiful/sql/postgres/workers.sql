@@ -1,8 +1,15 @@
 -- name: beat
 -- Says that these workers (one process and its children) live. Demands that nobody marked them
 -- gone: who gets no row must stop and register anew. Tells whether suspects wait, whether lanes or limits are
--- others than before, and whether a run was asked to stop. And what due_workers tells, which saves the reaper
--- a statement of its own.
+-- others than before, and whether a run was asked to stop. And what due_workers and people_left tell, and says
+-- what beat_watcher does, for this process: that saves these statements.
+WITH looked AS (
+    INSERT INTO dutiful.watcher AS o (app, name, period, last_at, note)
+    SELECT x.app, x.name, x.period, :now - x.ago, ''
+      FROM jsonb_to_recordset(:looks::jsonb) AS x(app text, name text, period bigint, ago bigint)
+    ON CONFLICT (app, name) DO UPDATE SET period = excluded.period, last_at = excluded.last_at, note = ''
+     WHERE o.last_at < excluded.last_at
+)
 UPDATE dutiful.worker AS w
    SET beat_at = :now, marks = coalesce(:marks, w.marks)
  WHERE w.id IN (SELECT e.value::bigint FROM jsonb_array_elements_text(:ids::jsonb) AS e(value))
@@ -18,7 +25,12 @@ RETURNING w.id, EXISTS (SELECT 1 FROM dutiful.job AS j
             WHERE a.reaped_at IS NULL AND a.gone_at IS NULL AND a.beat_at < :now - a.lease),
           (SELECT count(*) FROM dutiful.worker AS a
             WHERE a.reaped_at IS NULL AND (a.gone_at > :now - :fresh OR a.gone_at < :now - a.lease)),
-          (SELECT :now - c.last_at FROM dutiful.chore AS c WHERE c.name = 'brake')
+          (SELECT :now - c.last_at FROM dutiful.chore AS c WHERE c.name = 'brake'),
+          EXISTS (SELECT 1 FROM dutiful.audit AS a WHERE a.chain_no IS NULL),
+          EXISTS (SELECT 1 FROM dutiful.bulk AS b
+                   WHERE b.app = w.app AND b.state = 'running' AND b.start_at <= :now
+                     AND (b.walker IS NULL OR b.walked_until < :now)),
+          EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.doubt_at IS NOT NULL)
 
 -- name: mark_gone
 -- Ends a worker's row: it left by itself, or its living parent reports its death.

@@ -1,3 +1,16 @@
+-- name: take_turns
+-- The bookkeeper's turns that are due, taken as by chore_turn; and whether there is anything to fold, or an app whose
+-- books are not open: all that an idle one asks.
+INSERT INTO dutiful.chore AS c (name, last_at)
+SELECT e.key, :now FROM json_each(:turns) AS e WHERE true
+ON CONFLICT (name) DO UPDATE SET last_at = excluded.last_at
+ WHERE c.last_at <= excluded.last_at - json_extract(:turns, '$.' || c.name)
+RETURNING name,
+          EXISTS (SELECT 1 FROM dutiful.delta AS d),
+          EXISTS (SELECT 1 FROM dutiful.death AS d),
+          EXISTS (SELECT 1 FROM dutiful.lane AS l
+                   WHERE NOT EXISTS (SELECT 1 FROM dutiful.book AS b WHERE b.app = l.app))
+
 -- name: fold_deltas
 -- Adds up the oldest deltas, in the transaction that takes them away: whoever looks sees each once. Says how
 -- many there were.
