@@ -11,6 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import time
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from struct import Struct
@@ -50,6 +51,13 @@ class Marks:
         """When job ``index`` began; 0.0 if it has not."""
         began: float = _SLOT.unpack_from(self._map, index * _SLOT.size)[0]
         return began
+
+    def times(self, indexes: range) -> list[float]:
+        """When those of these jobs began that have begun, the earliest first."""
+        size = _SLOT.size
+        return sorted(
+            began for began in array("d", self._map[indexes.start * size : indexes.stop * size]) if began
+        )
 
     def wait_for(self, index: int, *, timeout_s: float, check: Callable[[], None]) -> float:
         """When job ``index`` began, waiting until it has; raises ``Stalled`` after ``timeout_s``.

@@ -6,6 +6,7 @@ Bulk is ``app.enqueue_many``. The end of a drain is asked of the live table, whi
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import sys
 import time
@@ -14,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from bench import stock, watched
-from bench.driven import Driven
+from bench import pruning, states, stock, watched
+from bench.course import between
+from bench.driven import START_S, Driven
 from bench.marks import mark
 from bench.processes import cpu_seconds
 from bench.server_side import server_pid
@@ -27,10 +29,29 @@ from dutiful.sql import sqlite_names
 app = App("bench", os.environ[URL_VARIABLE])
 watched.arrange()
 PASSES = 7
+QUEUES_VARIABLE = "DUTIFUL_BENCH_QUEUES"
+
+
+def queues() -> list[str]:
+    """The queues that workers serve beside the default one."""
+    return [f"queue-{n:03}" for n in range(int(os.environ.get(QUEUES_VARIABLE, "1")) - 1)]
+
+
+def declare_queues() -> None:
+    for name in queues():
+        app.queue(name)
+
+
+declare_queues()
 
 
 @app.task(name="noop")
 def noop(index: int) -> None:
+    mark(index)
+
+
+@app.task(name="noop_async")
+async def noop_async(index: int) -> None:
     mark(index)
 
 
@@ -53,18 +74,23 @@ class Ours(Driven):
     """What is alike on both engines."""
 
     bulk = 10_000
-    task: Any = noop
     options: tuple[str, ...] = ()
+    tasks: Sequence[Any] = (noop,)
+    """What a bulk is enqueued as: the jobs of the n-th are every n-th, each after the other."""
 
-    def drain_once(self, jobs: int) -> Drained:
-        """Sixteen at once, as the floor."""
-        self.task, self.options = once, ("--concurrency", "16")
+    def drain_async(self, jobs: int) -> Drained:
+        self.tasks = [noop_async]
+        return self.drain(jobs)
+
+    def drain_once(self, jobs: int, connections: int = 16) -> Drained:
+        """As many at once as the floor has."""
+        self.tasks, self.options = [once], ("--concurrency", str(connections))
         self.make_table()
         return self.drain(jobs)
 
     def drain_group(self, jobs: int) -> Drained:
         """Four threads, so that some work while the commits of others are on their way."""
-        self.task, self.options = grouped, ("--concurrency", "4")
+        self.tasks, self.options = [grouped], ("--concurrency", "4")
         self.make_table()
         return self.drain(jobs)
 
@@ -95,6 +121,49 @@ class Ours(Driven):
                 passes += len(seen)
         return Checked(pass_s, pass_cpu_s, [drains[0], drains[3]], drains[1:3], passes)
 
+    def arrange(self, name: str, stock: int) -> None:
+        self.beside = "WHERE ready_seq IS NOT NULL"
+        if name == "finished":
+            states.finished(self.sql, self.engine, self.other_lane(), stock, range(6))
+        elif name == "scheduled":
+            states.scheduled(self.sql, self.engine, self.other_lane(), stock)
+        elif name == "queues":
+            self.declare(states.QUEUES)
+            self.tasks = [noop, *(noop.using(queue=queue) for queue in queues())]
+        else:
+            self.tasks = [noop.using(priority=priority) for priority in states.PRIORITIES]
+
+    def other_lane(self) -> int:
+        return stock.lane(app.engine)
+
+    def declare(self, queues: int) -> None:
+        os.environ[QUEUES_VARIABLE] = str(queues)
+        declare_queues()
+
+    def prune(self, jobs: int, stock: int) -> Mapping[str, float]:
+        """Endings from long ago, forgotten from a process of its own while one worker drains."""
+        states.finished(self.sql, self.engine, self.other_lane(), stock, range(40, 47))
+        marks = self._marks(2 * jobs)
+        without = self._stored_and_drained(marks, range(jobs))
+        indexes = range(jobs, 2 * jobs)
+        self._store(indexes)
+        with pruning.beside() as begin, self._running():
+            began = self._begun(marks, jobs, START_S)
+            ended = begin()
+            self._drained(marks, indexes)
+            pruned = ended()
+        rate = between(marks.times(indexes), began, began + max(1.0, pruned["seconds"]))
+        return {"without": without.jobs_per_s, "with": rate, **pruned}
+
+    def stream(self, jobs: int) -> Mapping[str, float]:
+        self.enqueue_many(range(self.bulk))
+        was = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        began = time.perf_counter()
+        app.enqueue_many(noop, ({"index": index} for index in range(jobs)))
+        seconds = time.perf_counter() - began
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - was
+        return {"jobs_per_s": jobs / seconds, "grown_mb": grown * 1024 / 1e6}
+
     def gates(self, jobs: int) -> Mapping[str, float]:
         from bench import gated
 
@@ -111,6 +180,14 @@ class Ours(Driven):
     beside = ""
     """What is asked of open jobs, where there are others than those of the drain."""
 
+    @property
+    def engine(self) -> str:
+        return self.store
+
+    @abstractmethod
+    def sql(self, text: str) -> Any:
+        """Run a statement that names tables ``dutiful.job``, beside the library."""
+
     @abstractmethod
     def fill(self, ended: int) -> None:
         """Make a stock of jobs (``stock``) that no drain touches."""
@@ -126,7 +203,8 @@ class Ours(Driven):
         noop.enqueue(index)
 
     def enqueue_many(self, indexes: Sequence[int]) -> None:
-        app.enqueue_many(self.task, indexes)
+        for n, task in enumerate(self.tasks):
+            app.enqueue_many(task, indexes[n :: len(self.tasks)])
 
     def worker(self) -> Sequence[str]:
         return [str(Path(sys.executable).with_name("dutiful")), "worker", self.where, *self.options]
@@ -153,7 +231,15 @@ class OnPostgres(Ours):
         self.connection.execute("CREATE TABLE bench_work (n bigint)")
 
     def fill(self, ended: int) -> None:
-        stock.fill(self.connection.execute, "postgres", stock.lane(app.engine), ended)
+        stock.fill(self.sql, "postgres", self.other_lane(), ended)
+
+    def sql(self, text: str) -> Any:
+        return self.connection.execute(text)
+
+    def enqueue_unheard(self, index: int) -> None:
+        """In a transaction of the caller's: dutiful does not know when it commits."""
+        with self.connection.transaction():
+            noop.using(connection=self.connection).enqueue(index)
 
     def has_open_jobs(self) -> bool:
         row = self.connection.execute(f"SELECT EXISTS (SELECT FROM dutiful.job {self.beside})").fetchone()
@@ -180,13 +266,11 @@ class OnSqlite(Ours):
         self.connection.execute("CREATE TABLE bench_work (n bigint)")
 
     def fill(self, ended: int) -> None:
-        stock.fill(
-            lambda text: self.connection.execute(sqlite_names(text)),
-            "sqlite",
-            stock.lane(app.engine),
-            ended,
-        )
+        stock.fill(self.sql, "sqlite", self.other_lane(), ended)
         self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def sql(self, text: str) -> Any:
+        return self.connection.execute(sqlite_names(text))
 
     def has_open_jobs(self) -> bool:
         asked = f"SELECT EXISTS (SELECT 1 FROM dutiful_job {self.beside})"

@@ -48,6 +48,22 @@ def cpu_seconds(pids: Iterable[int]) -> float | None:
 
     What a member's ended children used is in its own account, so that the sum never falls.
     """
+    family = _family(pids)
+    if family is None:
+        return None
+    ticks = sum(int(fields[field]) for fields in family.values() for field in CPU_TIMES)
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mb(pids: Iterable[int]) -> float | None:
+    """Resident memory of these processes and all their descendants; None where it cannot be read."""
+    family = _family(pids)
+    if family is None:
+        return None
+    return sum(int(fields[RESIDENT]) for fields in family.values()) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _family(pids: Iterable[int]) -> dict[int, list[str]] | None:
     processes = {int(path.name): fields for path in PROC.glob("[0-9]*") if (fields := _fields(path))}
     families = set(pids)
     if not families <= processes.keys():
@@ -56,8 +72,7 @@ def cpu_seconds(pids: Iterable[int]) -> float | None:
     while found:
         found = {pid for pid, fields in processes.items() if int(fields[PARENT]) in found} - families
         families |= found
-    ticks = sum(int(processes[pid][field]) for pid in families for field in CPU_TIMES)
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return {pid: processes[pid] for pid in families}
 
 
 def parent_of(pid: int) -> int | None:
@@ -69,6 +84,7 @@ def parent_of(pid: int) -> int | None:
 PROC = Path("/proc")
 PARENT = 1  # fields of /proc/PID/stat after the command's name
 CPU_TIMES = (11, 12, 13, 14)
+RESIDENT = 21  # pages
 
 
 def _fields(process: Path) -> list[str] | None:

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.calls import Outcome, call
-from bench.contestants import CONTESTANTS, Contestant
-from bench.measures import CALLS, Measure
+from bench.contestants import CONTESTANTS, FLOOR, OURS, Contestant
+from bench.measures import CALLS, STATES_OF_PEERS, WORKERS, Measure
 from bench.results import Results
 from bench.servers import Servers
 from bench.sizes import Sizes
 
-ONCE = ("drain_once", "drain_group")  # no peer has jobs of this kind
+OURS_ALONE = ("drain_async", "workers", "prune", "memory", "stream", "verify", "gates", "records")
+NO_PEER = (*OURS_ALONE, "drain_once", "drain_group")
+STOCK_S = 600.0  # what the making of a million jobs may take
 VERIFY_FILL_S = 600.0  # what the making of a stock for the checker may take
 RECORDS_S = 240.0  # what six empty stores in turn may take
 HELD_CHURN_S = 180.0  # what dutiful and its floor may take for their churn
@@ -49,22 +51,45 @@ class Plan:
             for contestant in CONTESTANTS
             if contestant.measured_on(engine)
             and (not contestant.is_peer or contestant.name in self.peers)
-            and (method != "held" or self._held(contestant, number))
-            and (method not in ONCE or not contestant.is_peer)
-            and (method not in ("verify", "gates", "records") or contestant.plays == "ours")
+            and self._takes_part(contestant, method, number)
         ]
         start = number % max(1, len(found))
         return [*found[start:], *found[:start]]
 
-    def _held(self, contestant: Contestant, number: int) -> bool:
-        if contestant.store != "postgres":
+    def _takes_part(self, contestant: Contestant, call: str, number: int) -> bool:
+        method, _, how = call.partition(":")
+        if method in NO_PEER and contestant.is_peer:
             return False
-        return not contestant.is_peer or number < self.sizes.held_peer_rounds
+        if method in OURS_ALONE or (call not in ("latency", "idle:1") and method in ("latency", "idle")):
+            return contestant.plays == OURS
+        if method == "held":
+            if contestant.store != "postgres":
+                return False
+            return not contestant.is_peer or number < self.sizes.held_peer_rounds
+        if method == "state":
+            if number >= self.sizes.state_rounds or contestant.plays == FLOOR:
+                return False
+            wanted = self.sizes.state_peers and how in STATES_OF_PEERS and contestant.store != "redis"
+            return not contestant.is_peer or wanted
+        return True
 
-    def options(self, contestant: Contestant, method: str) -> dict[str, Any]:
+    def options(self, contestant: Contestant, call: str) -> dict[str, Any]:
+        method = call.partition(":")[0]
         budget_s = self.sizes.held_peers_s if contestant.is_peer else HELD_CHURN_S
         if method == "held":
             return {"seconds": self.sizes.seconds, "churn": self.sizes.held_churn, "budget_s": budget_s}
+        if method == "workers":
+            return {"seconds": self.sizes.seconds, "counts": WORKERS}
+        if method == "state":
+            sizes = {"seconds": self.sizes.state_s, "stock": self.sizes.state_stock}
+            return {**sizes, "budget_s": STOCK_S}
+        if method == "prune":
+            sizes = {"seconds": 2 * self.sizes.seconds, "stock": self.sizes.state_stock}
+            return {**sizes, "budget_s": STOCK_S}
+        if method == "memory":
+            return {"first": self.sizes.memory_first, "last": self.sizes.memory_last, "budget_s": STOCK_S}
+        if method == "stream":
+            return {"jobs": self.sizes.stream_jobs, "budget_s": STOCK_S}
         if method == "verify":
             sizes = {"seconds": self.sizes.verify_s, "stock": self.sizes.verify_stock}
             return {**sizes, "budget_s": VERIFY_FILL_S}
@@ -84,14 +109,18 @@ def run(plan: Plan) -> Results:
             heading = f"round {number + 1}/{plan.sizes.rounds}"
             for engine in plan.engines():
                 for method in plan.calls(engine):
-                    for contestant in plan.contestants(engine, method, number) if method != "idle" else ():
+                    for contestant in () if _idles(method) else plan.contestants(engine, method, number):
                         outcome = _measure(servers, plan, contestant, method)
                         results.add(engine, contestant, method, outcome)
                         say(began, heading, engine, method, contestant, outcome)
-        for engine, contestant, outcome in _idle(servers, plan):
-            results.add(engine, contestant, "idle", outcome)
-            say(began, "together", engine, "idle", contestant, outcome)
+        for engine, method, contestant, outcome in _idle(servers, plan):
+            results.add(engine, contestant, method, outcome)
+            say(began, "together", engine, method, contestant, outcome)
     return results
+
+
+def _idles(call: str) -> bool:
+    return call.startswith("idle")
 
 
 def _measure(servers: Servers, plan: Plan, contestant: Contestant, method: str) -> Outcome:
@@ -99,21 +128,25 @@ def _measure(servers: Servers, plan: Plan, contestant: Contestant, method: str) 
     return call(servers, contestant, method, options, plan.sizes.timeout_s + options.get("budget_s", 0))
 
 
-def _idle(servers: Servers, plan: Plan) -> Iterator[tuple[str, Contestant, Outcome]]:
+def _idle(servers: Servers, plan: Plan) -> Iterator[tuple[str, str, Contestant, Outcome]]:
     asked = [
-        (engine, contestant)
+        (engine, method, contestant)
         for engine in plan.engines()
-        if "idle" in plan.calls(engine)
-        for contestant in plan.contestants(engine, "idle")
+        for method in plan.calls(engine)
+        if _idles(method)
+        for contestant in plan.contestants(engine, method)
     ]
     with ThreadPoolExecutor(max_workers=max(1, len(asked))) as pool:
-        pending = [pool.submit(_measure, servers, plan, contestant, "idle") for _, contestant in asked]
-        for (engine, contestant), outcome in zip(asked, pending, strict=True):
-            yield engine, contestant, outcome.result()
+        pending = [
+            pool.submit(_measure, servers, plan, contestant, method) for _, method, contestant in asked
+        ]
+        for (engine, method, contestant), outcome in zip(asked, pending, strict=True):
+            yield engine, method, contestant, outcome.result()
 
 
-def brief(method: str, outcome: Outcome) -> str:
+def brief(call: str, outcome: Outcome) -> str:
     """One outcome in a few words."""
+    method = call.partition(":")[0]
     if outcome.problem:
         return outcome.problem.splitlines()[0]
     if method == "latency":
@@ -130,8 +163,12 @@ def brief(method: str, outcome: Outcome) -> str:
         cpu = "" if value["cpu_s"] is None else f", {1_000 * value['cpu_s']:.0f} ms of CPU"
         lost = f"{1_000 * value['lost_s']:.0f} ms of a drain for each of {value['passes']}"
         return f"a pass {1_000 * value['pass_s']:.0f} ms{cpu}; {lost}"
-    if method in ("drain", "held", *ONCE):
+    if method in ("workers", "prune", "memory", "stream"):
+        return ", ".join(f"{name} {figure:,.1f}" for name, figure in outcome.value.items())
+    if method in ("held", "state") or method.startswith("drain"):
         churned = f" after {outcome.value['churned']:,} jobs" if method == "held" else ""
+        if method == "state":
+            churned = f" ({100 * outcome.value['share']:.0f} %) beside {outcome.value['of']:,} jobs"
         cpu = outcome.value["cpu_us"]
         return f"{outcome.value['jobs_per_s']:,.0f}/s{churned}" + (
             "" if cpu is None else f", {cpu:.0f} µs of CPU"
@@ -143,5 +180,5 @@ def say(
     began: float, heading: str, engine: str, method: str, contestant: Contestant, outcome: Outcome
 ) -> None:
     """One line of progress."""
-    what = f"{heading:<10} {engine:<9}{method:<13}{contestant.name:<15}{brief(method, outcome)}"
+    what = f"{heading:<10} {engine:<9}{method:<17}{contestant.name:<15}{brief(method, outcome)}"
     print(f"{time.monotonic() - began:5.0f} s  {what}", file=sys.stderr, flush=True)

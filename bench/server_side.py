@@ -24,6 +24,16 @@ def held_snapshot(url: str) -> Iterator[None]:
         yield
 
 
+def fill(url: str, statement: str) -> None:
+    """Run a statement that fills a table, without its triggers, and have the planner know of it."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as session:
+        session.execute("SET session_replication_role = replica")
+        session.execute(statement.encode())
+        session.execute("VACUUM ANALYZE")
+
+
 def count_queries(url: str) -> int:
     """Statements run in this database so far, asked from another database so as not to count itself."""
     import psycopg

@@ -8,6 +8,7 @@ append-only file that is flushed every second, which is what manuals of queues o
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -41,6 +42,7 @@ class Servers:
         self._lock = threading.Lock()
         self._postgres: PostgresServer | None = None
         self._missing: str | None = None
+        self._numbers = itertools.count()
 
     def __enter__(self) -> Servers:
         return self
@@ -61,7 +63,8 @@ class Servers:
                     raise Missing(_first_line(failed)) from failed
                 yield server.url()
         else:
-            postgres, name = self.postgres(), f"bench_{contestant.name.replace('-', '_')}"
+            postgres = self.postgres()
+            name = f"bench_{contestant.name.replace('-', '_')}_{next(self._numbers)}"
             postgres.drop_database(name)
             try:
                 yield postgres.create_database(name)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -41,6 +41,7 @@ class Idle:
 
     queries_per_s: float | None
     cpu_percent: float
+    resident_mb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,21 @@ class Held:
     fresh: Drained
     drained: Drained
     churned: int
+    course: list[tuple[float, float]] = field(default_factory=list)
+    """Rates on the way: seconds since the snapshot was taken, and jobs a second."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A drain in a store that was made ``of`` so many other jobs, and one in the same store before that."""
+
+    fresh: Drained
+    drained: Drained
+    of: int
+
+    @property
+    def share(self) -> float:
+        return self.drained.jobs_per_s / self.fresh.jobs_per_s
 
 
 @dataclass(frozen=True)
@@ -115,7 +131,11 @@ class Subject(ABC):
     def drain(self, jobs: int) -> Drained:
         """From the first start to the last committed end of jobs stored beforehand."""
 
-    def drain_once(self, jobs: int) -> Drained:
+    def drain_async(self, jobs: int) -> Drained:
+        """The same for a body that is a coroutine."""
+        raise NotMeasured("has no such jobs")
+
+    def drain_once(self, jobs: int, connections: int = 16) -> Drained:
         """The same for jobs whose body inserts a row, once: work and end in one transaction each."""
         raise NotMeasured("has no such jobs")
 
@@ -124,16 +144,39 @@ class Subject(ABC):
         raise NotMeasured("has no such jobs")
 
     @abstractmethod
-    def latency(self, jobs: int) -> list[float]:
-        """Seconds from each enqueue call to the first line of its body, in a worker that was idle."""
+    def latency(self, jobs: int, hints: bool = True) -> list[float]:
+        """Seconds from each enqueue call to the first line of its body, at fifty jobs a second.
 
-    def idle(self, seconds: float) -> Idle:
-        """What a worker without work costs over ``seconds``."""
+        Without ``hints``, jobs come in a way that tells no worker of them.
+        """
+
+    def idle(self, seconds: float, queues: int = 1) -> Idle:
+        """What a worker of so many queues without work costs over ``seconds``."""
         raise NotMeasured("has no worker")
 
     def held(self, jobs: int, churn: int, budget_s: float) -> Held:
         """A drain of ``jobs`` under a held snapshot after ``churn`` jobs, or as many as fit the budget."""
         raise NotMeasured("has no snapshots")
+
+    def workers(self, jobs: int, counts: Sequence[int]) -> Mapping[str, float]:
+        """Jobs a second of so many worker processes at once, ``jobs`` for each of them, by their number."""
+        raise NotMeasured("is measured with one process")
+
+    def state(self, name: str, jobs: int, stock: int, seconds: float) -> Beside:
+        """A drain in one of ``measures.STATES``, made of ``stock`` jobs."""
+        raise NotMeasured("its tables are not filled here")
+
+    def prune(self, jobs: int, stock: int) -> Mapping[str, float]:
+        """Jobs a second "without" and "with" ``stock`` old endings being forgotten, which took "seconds"."""
+        raise NotMeasured("is not asked to forget")
+
+    def memory(self, first: int, last: int) -> Mapping[str, float]:
+        """Megabytes of a worker after its ``first`` jobs and after its ``last``."""
+        raise NotMeasured("has no worker")
+
+    def stream(self, jobs: int) -> Mapping[str, float]:
+        """A bulk of ``jobs`` from a generator: jobs a second, and by how many megabytes the process grew."""
+        raise NotMeasured("has no bulk from a generator")
 
     def gates(self, jobs: int) -> Mapping[str, float]:
         """CPU microseconds of a job without gates ("plain") and with free ones, by what they are."""

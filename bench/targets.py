@@ -19,8 +19,6 @@ class Target:
     kind: Kind
     sign: Literal["≥", "≤"]
     bound: float
-    later: float | None = None
-    """What a later version means to reach; shown, not checked."""
 
     def met(self, ours: float | None, floor: float | None) -> bool | None:
         """None where a figure is missing."""
@@ -34,5 +32,4 @@ class Target:
         return value >= self.bound if self.sign == "≥" else value <= self.bound
 
     def __str__(self) -> str:
-        later = f" (later {self.later:g})" if self.later is not None else ""
-        return f"{self.kind} {self.sign} {self.bound:g}{later}"
+        return f"{self.kind} {self.sign} {self.bound:g}"

@@ -1,7 +1,7 @@
 """A bare commit in one process, seen by another: what a start latency on SQLite costs without a queue.
 
 ``python -m bench.floors.bell_sqlite`` looks at ``PRAGMA data_version`` every millisecond, and marks the
-newest row whenever it has changed.
+rows that came whenever it has changed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bench.marks import mark
 from bench.subject import URL_VARIABLE
 
 LOOK_S = 0.001
-NEWEST = "SELECT job FROM bell ORDER BY rowid DESC LIMIT 1"
+NEW = "SELECT rowid, job FROM bell WHERE rowid > ?"
 
 
 class Bell(Bells):
@@ -42,14 +42,13 @@ def connect(url: str) -> sqlite3.Connection:
 
 def listen() -> None:
     connection = connect(os.environ[URL_VARIABLE])
-    seen = None
+    seen, last = None, 0
     while True:
         [version] = connection.execute("PRAGMA data_version").fetchone()
         if version != seen:
             seen = version
-            newest = connection.execute(NEWEST).fetchone()
-            if newest is not None:
-                mark(newest[0])
+            for last, job in connection.execute(NEW, (last,)):
+                mark(job)
         time.sleep(LOOK_S)
 
 

@@ -1,4 +1,4 @@
-"""The floor of exactly_once on PostgreSQL: BEGIN, ledger, a user's insert, completion, COMMIT; 16 at once.
+"""The floor of exactly_once on PostgreSQL: BEGIN, ledger, a user's insert, completion, COMMIT; some at once.
 
 dutiful's own statements, prepared, on a connection per thread; jobs are claimed a hundred at a time by one
 of them. No framework: no decoding, no dispatch, no endings.
@@ -21,7 +21,6 @@ from dutiful.sql.render import render
 if TYPE_CHECKING:
     from bench.floors.postgres import Floor
 
-THREADS = 16
 TOKEN, RUN_NO = 5, 6
 INSERT = b"INSERT INTO bench_work (n) VALUES ($1)"
 
@@ -32,8 +31,8 @@ def prepare(url: str) -> None:
         connection.execute("CREATE TABLE bench_work (n bigint)")
 
 
-def drain(floor: Floor, jobs: int) -> Drained:
-    """Sixteen threads, one job and one commit at a time each."""
+def drain(floor: Floor, jobs: int, connections: int) -> Drained:
+    """A thread for each connection, one job and one commit at a time each."""
     waiting: deque[tuple[Any, ...]] = deque()
     lock = threading.Lock()
     left = [jobs]
@@ -63,7 +62,7 @@ def drain(floor: Floor, jobs: int) -> Drained:
                 connection.commit()
 
     server = server_pid(floor.place.url)
-    threads = [threading.Thread(target=work) for _ in range(THREADS)]
+    threads = [threading.Thread(target=work) for _ in range(connections)]
     with timed(jobs, [] if server is None else [server]) as drained:
         for thread in threads:
             thread.start()

@@ -18,7 +18,7 @@ from bench.floors.bell_postgres import Bell
 from bench.floors.rows import HORIZON, ID, READY_SEQ, Stand, copied, endings, singles
 from bench.floors.timing import timed
 from bench.server_side import held_snapshot, server_pid
-from bench.subject import Drained, Held, Subject
+from bench.subject import Drained, Held, NotMeasured, Subject
 from dutiful.engines.postgres import SESSION, PostgresEngine
 from dutiful.operations.enqueue import COPY_COLUMNS
 from dutiful.sql.render import render
@@ -74,24 +74,28 @@ class Floor(Subject):
             self._drain(jobs)
         return drained()
 
-    def drain_once(self, jobs: int) -> Drained:
+    def drain_once(self, jobs: int, connections: int = 16) -> Drained:
         once_postgres.prepare(self.place.url)
         self._copy(copied(jobs, self.stand.lane, COPY_COLUMNS))
-        return once_postgres.drain(self, jobs)
+        return once_postgres.drain(self, jobs, connections)
 
     drain_group = drain_once
 
     def held(self, jobs: int, churn: int, budget_s: float) -> Held:
         fresh = self.drain(jobs)
         began, churned = time.monotonic(), 0
+        rates: list[tuple[float, float]] = []
         with held_snapshot(self.place.url):
             while churned < churn and time.monotonic() - began < budget_s:
                 part = min(SLICE, churn - churned)
-                self.drain(part)
+                rate = self.drain(part).jobs_per_s
+                rates.append((time.monotonic() - began, rate))
                 churned += part
-            return Held(fresh, self.drain(jobs), churned)
+            return Held(fresh, self.drain(jobs), churned, rates)
 
-    def latency(self, jobs: int) -> list[float]:
+    def latency(self, jobs: int, hints: bool = True) -> list[float]:
+        if not hints:
+            raise NotMeasured("a bell is a hint")
         return Bell(self.place).latency(jobs)
 
     def _drain(self, jobs: int) -> None:

@@ -75,7 +75,7 @@ class Floor(Subject):
                 left -= len(claimed)
         return drained()
 
-    def drain_once(self, jobs: int) -> Drained:
+    def drain_once(self, jobs: int, connections: int = 1) -> Drained:
         """BEGIN IMMEDIATE; ledger; a user's insert; the completion; COMMIT: one writer, one at a time."""
         self.enqueue_bulk(jobs)
         self.connection.execute("CREATE TABLE bench_work (n bigint)")
@@ -98,7 +98,7 @@ class Floor(Subject):
 
     drain_group = drain_once
 
-    def latency(self, jobs: int) -> list[float]:
+    def latency(self, jobs: int, hints: bool = True) -> list[float]:
         return Bell(self.place).latency(jobs)
 
     def _run(self, name: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -1,7 +1,8 @@
 """arq on Redis: one worker process, 100 jobs at a time, uvloop, no results kept, nothing logged.
 
 It polls: every 0.5 s by default, here every 10 ms, since a poll also is what takes the next jobs. A job stays
-in its sorted set until it has ended, so that a kill -9 loses none. There is no bulk interface: a producer
+in its sorted set until it has ended, so that a kill -9 loses none. With 10 jobs at a time it is about as
+fast, with 500 slower. There is no bulk interface: a producer
 keeps a thousand calls under way.
 """
 

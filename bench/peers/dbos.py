@@ -24,6 +24,14 @@ from bench.subject import URL_VARIABLE
 
 POLL_S = 0.01
 QUEUE = "bench"
+FINISHED = """
+INSERT INTO dbos.workflow_status (workflow_uuid, status, name, queue_name, application_version,
+       application_name, serialization, created_at, started_at_epoch_ms, completed_at)
+SELECT '00000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'), 'SUCCESS', 'noop', 'bench', 'bench', 'bench',
+       'py_pickle', at, at, at
+  FROM generate_series(1, {count}) AS g(n),
+       LATERAL (SELECT (extract(epoch FROM now()) * 1000)::bigint) AS t(at)
+"""
 OPEN = "SELECT EXISTS (SELECT FROM dbos.workflow_status WHERE status IN ('ENQUEUED', 'PENDING', 'DELAYED'))"
 OPTIONS: Any = {"workflow_name": "noop", "queue_name": QUEUE, "app_version": "bench"}
 
@@ -36,6 +44,7 @@ async def noop(index: int) -> None:
 class Peer(Driven):
     name = "dbos"
     store = "postgres"
+    finished = FINISHED
     rates = {"enqueue_one": 300, "enqueue_bulk": 1_000, "drain": 500}
 
     def prepare(self) -> None:

@@ -25,12 +25,19 @@ from bench.subject import URL_VARIABLE
 T = TypeVar("T")
 
 BATCH = 100
+FINISHED = """
+INSERT INTO pgqueuer_log (job_id, status, priority, entrypoint, created)
+SELECT n, s, 0, 'noop', now() - interval '6 days' + n * interval '500 ms'
+  FROM generate_series(1, {count}) AS g(n),
+       unnest('{{queued,picked,successful}}'::pgqueuer_status[]) AS e(s)
+"""
 OPEN = "SELECT EXISTS (SELECT FROM pgqueuer)"
 
 
 class Peer(Driven):
     name = "pgqueuer"
     store = "postgres"
+    finished = FINISHED
     rates = {"enqueue_one": 2_000, "enqueue_bulk": 40_000, "drain": 12_000}
 
     def prepare(self) -> None:

@@ -19,6 +19,11 @@ from bench.marks import mark
 from bench.subject import URL_VARIABLE
 
 CONCURRENCY = 10
+FINISHED = """
+INSERT INTO procrastinate_jobs (queue_name, task_name, args, status, attempts)
+SELECT 'default', 'noop', jsonb_build_object('index', n), 'succeeded', 1
+  FROM generate_series(1, {count}) AS g(n)
+"""
 OPEN = "SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE status IN ('todo', 'doing'))"
 
 
@@ -36,6 +41,7 @@ def application(connector: procrastinate.BaseConnector) -> procrastinate.App:
 class Peer(Driven):
     name = "procrastinate"
     store = "postgres"
+    finished = FINISHED
     rates = {"enqueue_one": 1_000, "enqueue_bulk": 10_000, "drain": 600}
 
     def prepare(self) -> None:

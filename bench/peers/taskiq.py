@@ -1,8 +1,8 @@
 """TaskIQ on Redis streams (the broker of its own that acknowledges), one worker process, 100 jobs at a time.
 
 Messages are written by orjson, arguments are not parsed by pydantic (``--no-parse``), no result is kept, and
-500 messages are read at a time. Each is acknowledged after its run, so that a kill -9 loses none. There is no
-bulk interface: a producer keeps many calls under way.
+500 messages are read at a time and may wait in the worker (``--max-prefetch``). Each is acknowledged after its
+run, so that a kill -9 loses none. There is no bulk interface: a producer keeps many calls under way.
 """
 
 from __future__ import annotations
@@ -52,5 +52,15 @@ class Peer(Looped):
         return bool(group["pending"]) or bool(group["lag"])
 
     def worker(self) -> Sequence[str]:
-        options = ["--workers", "1", "--max-async-tasks", CONCURRENCY, "--no-parse", "--log-level", "ERROR"]
+        options = [
+            "--workers",
+            "1",
+            "--max-async-tasks",
+            CONCURRENCY,
+            "--max-prefetch",
+            str(READ),
+            "--no-parse",
+            "--log-level",
+            "ERROR",
+        ]
         return python("-m", "taskiq", "worker", *options, "bench.peers.taskiq:broker")
