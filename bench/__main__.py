@@ -1,16 +1,18 @@
-"""The command line: ``./dev bench [--quick|--full] [--only NAME…] [--engine …] [--json FILE]``."""
+"""The command line: ``./dev bench [--quick|--full] [--only NAME…] [--engine …] [--json FILE] …``."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import datetime
 import json
 import sys
 from pathlib import Path
 
-from bench.contestants import PEERS
+from bench.chart import drawn
+from bench.contestants import BY_NAME, PEERS
 from bench.measures import ENGINES, MEASURES, chosen
-from bench.report import tables
+from bench.report import machine, tables
 from bench.run import Plan, run
 from bench.sizes import DEFAULT, FULL, QUICK
 
@@ -23,9 +25,9 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"Measures: {names}. Peers: {', '.join(PEERS)}.",
     )
     size = made.add_mutually_exclusive_group()
-    size.add_argument("--quick", action="store_true", help="a minute and a half: one small round")
+    size.add_argument("--quick", action="store_true", help="some minutes: one small round")
     size.add_argument(
-        "--full", action="store_true", help="some hours: five long rounds, large churns for all"
+        "--full", action="store_true", help="many hours: five long rounds, large churns for all"
     )
     made.add_argument(
         "--only", nargs="+", default=[], metavar="NAME",
@@ -34,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--engine", choices=ENGINES, help="only this engine")
     made.add_argument("--rounds", type=int, metavar="N", help="rounds, instead of the size's own number")
     made.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    made.add_argument("--chart", type=Path, metavar="FILE", help="also draw the held snapshot's course (SVG)")
     made.add_argument("--no-peers", action="store_true", help="only dutiful and the floor")
     return made
 
@@ -54,8 +57,18 @@ def main(arguments: list[str] | None = None) -> int:
     results = run(plan)
     print(tables(results, measures, plan.peers))
     if options.json:
-        rows = results.as_json(measures, plan.peers)
-        options.json.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+        found = {
+            "date": datetime.date.today().isoformat(),
+            "size": sizes.name,
+            "sizes": dataclasses.asdict(sizes),
+            "machine": machine(),
+            "settings": {peer: BY_NAME[peer].settings() for peer in plan.peers},
+            "measures": results.as_json(measures, plan.peers),
+            "courses": results.courses(),
+        }
+        options.json.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    if options.chart:
+        options.chart.write_text(drawn(results.courses()))
     return 0
 
 

@@ -5,10 +5,12 @@ Nothing is imported here but names, since a peer's module needs its package and 
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import shutil
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bench.subject import Store, Subject
 
@@ -35,6 +37,11 @@ class Contestant:
         module, _, attribute = self.where.partition(":")
         loaded: type[Subject] = getattr(importlib.import_module(module), attribute)
         return loaded
+
+    def settings(self) -> str:
+        """How it is measured, as the head of its module says; imports nothing."""
+        path = Path(__file__).parent.parent / (self.where.partition(":")[0].replace(".", "/") + ".py")
+        return ast.get_docstring(ast.parse(path.read_text())) or ""
 
     @property
     def is_peer(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.targets import Target
 
-STATES = ("finished", "waiting", "scheduled", "queues", "priorities")
+STATES = ("finished", "waiting", "scheduled", "queues", "priorities", "analysed")
 STATES_OF_PEERS = ("finished", "waiting")
 CONNECTIONS = (1, 4, 16)
 IDLE_QUEUES = (1, 10, 100)
@@ -159,6 +159,7 @@ TITLES = {
     "scheduled": "many scheduled",
     "queues": "100 queues",
     "priorities": "10 priorities",
+    "analysed": "analysed when empty",
 }
 
 

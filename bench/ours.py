@@ -127,6 +127,8 @@ class Ours(Driven):
             states.finished(self.sql, self.engine, self.other_lane(), stock, range(6))
         elif name == "scheduled":
             states.scheduled(self.sql, self.engine, self.other_lane(), stock)
+        elif name == "analysed":
+            self.sql("ANALYZE dutiful.job")
         elif name == "queues":
             self.declare(states.QUEUES)
             self.tasks = [noop, *(noop.using(queue=queue) for queue in queues())]

@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Sequence
 
-from bench.contestants import FLOOR, OURS
+from bench.contestants import BY_NAME, FLOOR, OURS
 from bench.measures import ENGINES, Measure
 from bench.results import Figure, Results
 
@@ -24,7 +24,14 @@ def tables(results: Results, measures: Sequence[Measure], peers: Sequence[str]) 
             parts += [f"{TITLES[engine]}", grid(ratios(results, rows, there)), ""]
             if there:
                 parts += [f"{TITLES[engine]}, the peers' own figures", grid(own(results, rows, there)), ""]
-    return "\n".join([*parts, *unmeasured(results), machine(), LEGEND])
+    return "\n".join([*parts, *unmeasured(results), *settings(peers), machine(), LEGEND])
+
+
+def settings(peers: Sequence[str]) -> list[str]:
+    """How each peer was measured, in a line."""
+    return ["The peers' settings (more of them at the head of each module in bench/peers)"] * bool(peers) + [
+        f"  {BY_NAME[peer].settings().splitlines()[0]}" for peer in peers
+    ]
 
 
 def machine() -> str:

@@ -6,6 +6,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from bench.calls import Outcome
 from bench.contestants import FLOOR, OURS, Contestant
@@ -28,6 +29,12 @@ class Figure:
         if not values:
             return cls(problem=problem)
         return cls(statistics.median(values), min(values), max(values))
+
+
+def against(ratio: float | None, wanted: float | None) -> dict[str, Any]:
+    """The ratio to a peer, and whether it reaches what is wanted there; nothing may be wanted."""
+    met = None if ratio is None or wanted is None else ratio >= wanted
+    return {"ratio": ratio, "target": None if wanted is None else f"ratio ≥ {wanted:g}", "met": met}
 
 
 @dataclass
@@ -58,24 +65,38 @@ class Results:
         churned = [o.value["churned"] for o in self.outcomes[measure.engine, who, "held"] if o.value]
         return f"after {min(churned):,} jobs" if churned else None
 
-    def as_json(self, measures: Sequence[Measure], peers: Sequence[str]) -> list[dict[str, object]]:
+    def as_json(self, measures: Sequence[Measure], peers: Sequence[str]) -> list[dict[str, Any]]:
         """The rows as ``--json`` writes them; where a figure is missing stands the reason, or null."""
-        return [
-            {
-                "name": measure.key,
-                "unit": measure.unit,
-                "ours": self._plain(measure, OURS),
-                "floor": self._plain(measure, FLOOR),
-                "ratio": self.ratio(measure, FLOOR),
-                "target": str(measure.target) if measure.target else None,
-                "peers": {
-                    peer: self._plain(measure, peer)
-                    for peer in peers
-                    if (measure.engine, peer, measure.call) in self.outcomes
-                },
-            }
-            for measure in measures
-        ]
+        return [self._row(measure, peers) for measure in measures]
+
+    def _row(self, measure: Measure, peers: Sequence[str]) -> dict[str, Any]:
+        ours, floor, target = self.figure(measure, OURS), self.figure(measure, FLOOR), measure.target
+        there = [peer for peer in peers if (measure.engine, peer, measure.call) in self.outcomes]
+        return {
+            "name": measure.key,
+            "title": measure.title,
+            "unit": measure.unit,
+            "ours": self._plain(measure, OURS),
+            "low": ours.low,
+            "high": ours.high,
+            "floor": self._plain(measure, FLOOR),
+            "ratio": self.ratio(measure, FLOOR),
+            "target": str(target) if target else None,
+            "met": target.met(ours.median, floor.median) if target else None,
+            "peers": {peer: self._plain(measure, peer) for peer in there},
+            "against": {
+                peer: against(self.ratio(measure, peer), measure.peer_targets.get(peer)) for peer in there
+            },
+        }
+
+    def courses(self) -> dict[str, list[tuple[float, float]]]:
+        """For everybody under a held snapshot: seconds since it was taken, and jobs a second."""
+        found = {}
+        for (_, who, call), outcomes in self.outcomes.items():
+            values = [outcome.value for outcome in outcomes if outcome.value is not None]
+            if call == "held" and values:
+                found[who] = max((value["course"] for value in values), key=len)
+        return found
 
     def _plain(self, measure: Measure, who: str) -> float | str | None:
         figure = self.figure(measure, who)

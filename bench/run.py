@@ -60,6 +60,8 @@ class Plan:
         method, _, how = call.partition(":")
         if method in NO_PEER and contestant.is_peer:
             return False
+        if method in ("state", "prune", "memory") and number >= self.sizes.state_rounds:
+            return False
         if method in OURS_ALONE or (call not in ("latency", "idle:1") and method in ("latency", "idle")):
             return contestant.plays == OURS
         if method == "held":
@@ -67,7 +69,7 @@ class Plan:
                 return False
             return not contestant.is_peer or number < self.sizes.held_peer_rounds
         if method == "state":
-            if number >= self.sizes.state_rounds or contestant.plays == FLOOR:
+            if contestant.plays == FLOOR:
                 return False
             wanted = self.sizes.state_peers and how in STATES_OF_PEERS and contestant.store != "redis"
             return not contestant.is_peer or wanted

@@ -1,4 +1,4 @@
-"""How long to measure: ``--quick`` is some minutes, the default half an hour, ``--full`` some hours."""
+"""How long to measure: ``--quick`` is some minutes, the default about an hour, ``--full`` many hours."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Sizes:
     state_s: float
     """How long is drained among them."""
     state_rounds: int
+    """In how many rounds full stores, pruning and a worker's memory are measured: their stores take long."""
     state_peers: bool
     """Whether the peers are measured among a million finished or waiting jobs, too."""
     memory_first: int

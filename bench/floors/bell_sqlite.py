@@ -47,8 +47,9 @@ def listen() -> None:
         [version] = connection.execute("PRAGMA data_version").fetchone()
         if version != seen:
             seen = version
-            for last, job in connection.execute(NEW, (last,)):
+            for row, job in connection.execute(NEW, (last,)):
                 mark(job)
+                last = row
         time.sleep(LOOK_S)
 
 

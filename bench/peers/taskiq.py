@@ -1,8 +1,8 @@
 """TaskIQ on Redis streams (the broker of its own that acknowledges), one worker process, 100 jobs at a time.
 
 Messages are written by orjson, arguments are not parsed by pydantic (``--no-parse``), no result is kept, and
-500 messages are read at a time and may wait in the worker (``--max-prefetch``). Each is acknowledged after its
-run, so that a kill -9 loses none. There is no bulk interface: a producer keeps many calls under way.
+500 messages are read at a time and may wait in the worker (``--max-prefetch``). Each is acknowledged after
+its run, so that a kill -9 loses none. There is no bulk interface: a producer keeps many calls under way.
 """
 
 from __future__ import annotations
