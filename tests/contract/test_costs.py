@@ -145,7 +145,7 @@ def test_a_batch_is_one_statement_however_large(store_world: World) -> None:
 # ── a job's rows ────────────────────────────────────────────────────────────────────────────
 
 INDEXES = {"job": 8, "delta": 1, "duty": 1, "history": 3, "ledger": 2}
-"""How many indexes each table has that a job goes through: what one more row, or update that is not HOT, costs."""
+"""Of each table that a job goes through: what one more row costs, or an update that is not HOT."""
 Touched = dict[str, tuple[int, int, int, int]]
 """By table: rows inserted, updated, of these HOT, and deleted."""
 
@@ -247,8 +247,8 @@ def check_dead_rows(world: World) -> None:
         world.run(settle.settle([cast(Ending, ending(lease, "complete")) for lease in leases], me))
         # as a claim and an ending leave them, by hand, for it is quicker
         world.sql(
-            "INSERT INTO dutiful.job (id, lane, run_at, enqueued_at, delivery, crashes_max, task, args_version,"
-            " args, ready_seq) SELECT gen_random_uuid(), 1, 0, 0, 'at_least_once', 3, 'send', 1, '{}',"
+            "INSERT INTO dutiful.job (id, lane, run_at, enqueued_at, delivery, crashes_max, task,"
+            " args_version, args, ready_seq) SELECT gen_random_uuid(), 1, 0, 0, 'at_least_once', 3, 'send', 1, '{}',"
             " nextval('dutiful.ready_seq') FROM generate_series(1, %s)",
             GONE,
         )
