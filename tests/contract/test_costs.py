@@ -248,8 +248,8 @@ def check_dead_rows(world: World) -> None:
         # as a claim and an ending leave them, by hand, for it is quicker
         world.sql(
             "INSERT INTO dutiful.job (id, lane, run_at, enqueued_at, delivery, crashes_max, task,"
-            " args_version, args, ready_seq) SELECT gen_random_uuid(), 1, 0, 0, 'at_least_once', 3, 'send', 1, '{}',"
-            " nextval('dutiful.ready_seq') FROM generate_series(1, %s)",
+            " args_version, args, ready_seq)"
+            " SELECT gen_random_uuid(), 1, 0, 0, 'at_least_once', 3, 'send', 1, '{}', nextval('dutiful.ready_seq') FROM generate_series(1, %s)",
             GONE,
         )
         world.sql("UPDATE dutiful.job SET run_no = run_no + 1")
