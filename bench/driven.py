@@ -208,7 +208,7 @@ class Driven(Subject):
     def _drained(self, marks: Marks, indexes: range) -> Drained:
         server = server_pid(self.place.url)
         workers = [*self._pids(), *([] if server is None else [server])]
-        self._begun(marks, indexes.start, START_S)  # stored first, so among the first to be run
+        marks.wait_for_any(indexes, timeout_s=START_S, check=self._alive)
         cpu = processes.cpu_seconds(workers)
         first = marks.wait_for_all(indexes.start, indexes.stop, check=self._alive)
         deadline = time.monotonic() + PATIENCE_S

@@ -19,6 +19,7 @@ from struct import Struct
 MARKS_VARIABLE = "DUTIFUL_BENCH_MARKS"
 PATIENCE_S = 60.0  # a job that has not begun by then counts as lost
 LOOK_S = 0.0002
+FIRST_S = 0.001
 CHECK_S = 0.1
 
 _SLOT = Struct("d")
@@ -58,6 +59,15 @@ class Marks:
         return sorted(
             began for began in array("d", self._map[indexes.start * size : indexes.stop * size]) if began
         )
+
+    def wait_for_any(self, indexes: range, *, timeout_s: float, check: Callable[[], None]) -> None:
+        """Wait until one of these jobs has begun, whichever it is; raises ``Stalled`` after ``timeout_s``."""
+        size, deadline = _SLOT.size, time.monotonic() + timeout_s
+        while not self._map[indexes.start * size : indexes.stop * size].strip(b"\0"):
+            if time.monotonic() > deadline:
+                raise Stalled(f"no job began within {timeout_s:.0f} s")
+            check()
+            time.sleep(FIRST_S)
 
     def wait_for(self, index: int, *, timeout_s: float, check: Callable[[], None]) -> float:
         """When job ``index`` began, waiting until it has; raises ``Stalled`` after ``timeout_s``.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from bench import chart, course, pages
 from bench.calls import Outcome
 from bench.contestants import BY_NAME, CONTESTANTS, PEERS
+from bench.marks import MARKS_VARIABLE, Marks, Stalled
 from bench.measures import CALLS, MEASURES, STATES, TITLES, chosen, percentile
 from bench.report import tables
 from bench.results import Results
@@ -124,6 +126,18 @@ def test_rates_from_times() -> None:
     assert course.between(times, 6.0, 8.0) == pytest.approx(100, abs=1)
     assert course.between(times, 12.0, 99.0) == pytest.approx(100, abs=2), "until the last of them"
     assert course.course([1.0, 1.0], 0.0) == [], "two at one moment have no rate"
+
+
+def test_marks_are_times_by_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MARKS_VARIABLE, "")  # create sets it for workers: it is taken back at the end
+    marks = Marks.create(tmp_path / "marks", 5)
+    with pytest.raises(Stalled, match="no job began"):
+        marks.wait_for_any(range(5), timeout_s=0.01, check=lambda: None)
+    marks.write(3)
+    marks.write(1)
+    marks.wait_for_any(range(5), timeout_s=0.01, check=lambda: None)
+    assert marks.times(range(5)) == [marks.read(3), marks.read(1)], "the earliest first"
+    assert marks.times(range(0, 1)) == [] and len(marks.times(range(2, 5))) == 1
 
 
 def test_the_json_has_ours_floor_ratio_target_and_peers() -> None:
