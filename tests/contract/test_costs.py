@@ -212,8 +212,9 @@ def test_a_claim_that_writes_an_indexed_column_is_noticed(pg_world: World) -> No
 # ── dead rows ───────────────────────────────────────────────────────────────────────────────
 
 GONE = 20_000
-SPARE = 30
-"""Pages that a claim may read beyond those of a fresh table: index pages at the edge of what is dead."""
+SPARE = 2 * BATCH
+"""Pages that a claim may read beyond those of a fresh table: an index over 20,000 entries, in which each job
+is looked up, is a page deeper. Walking over what is dead reads thousands."""
 
 
 def pages(world: World, me: int, mark: int) -> int:
@@ -249,7 +250,8 @@ def check_dead_rows(world: World) -> None:
         world.sql(
             "INSERT INTO dutiful.job (id, lane, run_at, enqueued_at, delivery, crashes_max, task,"
             " args_version, args, ready_seq)"
-            " SELECT gen_random_uuid(), 1, 0, 0, 'at_least_once', 3, 'send', 1, '{}', nextval('dutiful.ready_seq') FROM generate_series(1, %s)",
+            " SELECT gen_random_uuid(), 1, 0, 0, 'at_least_once', 3, 'send', 1, '{}',"
+            " nextval('dutiful.ready_seq') FROM generate_series(1, %s)",
             GONE,
         )
         world.sql("UPDATE dutiful.job SET run_no = run_no + 1")
