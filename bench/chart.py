@@ -57,13 +57,16 @@ def drawn(courses: Mapping[str, Course]) -> str:
     for who, course in lines.items():
         colour = OURS if who == "ours" else FLOOR if who == "floor" else next(colours)
         points = " ".join(f"{x(t):.1f},{y(rate):.1f}" for t, rate in course)
-        wide = ' stroke-width="3"' if who == "ours" else ""
-        parts.append(f'<polyline points="{points}" stroke="{colour}"{wide}/>')
+        wide = 3 if who == "ours" else 2
+        parts.append(f'<polyline points="{points}" stroke="{colour}" stroke-width="{wide}"/>')
+        if len(course) == 1:
+            across, down = points.split(",")
+            parts.append(f'<circle cx="{across}" cy="{down}" r="4" fill="{colour}"/>')
         labels.append((y(course[-1][1]), x(course[-1][0]), NAMES.get(who, who), colour))
     for at, (_, end, name, colour) in zip(
         apart([label[0] for label in sorted(labels)]), sorted(labels), strict=True
     ):
-        parts.append(f'<text x="{end + 8:.1f}" y="{at + 4:.1f}" fill="{colour}">{escape(name)}</text>')
+        parts.append(f'<text x="{end + 8:.1f}" y="{at + 4:.1f}" style="fill:{colour}">{escape(name)}</text>')
     return _framed(parts)
 
 
@@ -77,7 +80,7 @@ def apart(places: Sequence[float]) -> list[float]:
 
 STYLE = (
     "text{font:13px sans-serif;fill:#333}.end{text-anchor:end}.mid{text-anchor:middle}"
-    ".grid{stroke:#ddd}polyline{fill:none;stroke-width:2}"
+    ".grid{stroke:#ddd}polyline{fill:none}"
 )
 
 
