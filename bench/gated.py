@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from bench.marks import PATIENCE_S, Stalled, mark
-from bench.processes import cpu_seconds
 from bench.server_side import server_pid
-from bench.subject import URL_VARIABLE, NotMeasured
+from bench.subject import URL_VARIABLE
+from bench.turns import in_turn
 from dutiful import App, Lock, Order, Rate
 
 if TYPE_CHECKING:
@@ -60,28 +59,19 @@ def measure(ours: Ours, jobs: int) -> dict[str, float]:
     cycles = max(3, jobs // KEYS)
     marks = ours._marks((cycles + 1) * len(TASKS) * KEYS)
     server = server_pid(ours.place.url)
-    spent: dict[str, float] = defaultdict(float)
     at = 0
+
+    def carry_out(name: str) -> None:
+        nonlocal at
+        app.enqueue_many(TASKS[name], [{"index": at + n, "host": n % HOSTS, "key": n} for n in range(KEYS)])
+        marks.wait_for_all(at, at + KEYS, check=ours._alive)
+        at += KEYS
+        deadline = time.monotonic() + PATIENCE_S
+        while ours.has_open_jobs():
+            if time.monotonic() > deadline:
+                raise Stalled("all jobs began, but some never ended")
+            time.sleep(0.005)
+
     with ours._running() as worker:
         pids = [os.getpid(), worker, *([] if server is None else [server])]
-        for cycle in range(cycles + 1):
-            turn = cycle % len(TASKS)
-            for name in [*TASKS][turn:] + [*TASKS][:turn]:
-                began = cpu_seconds(pids)
-                app.enqueue_many(
-                    TASKS[name],
-                    [{"index": at + n, "host": n % HOSTS, "key": n} for n in range(KEYS)],
-                )
-                marks.wait_for_all(at, at + KEYS, check=ours._alive)
-                deadline = time.monotonic() + PATIENCE_S
-                while ours.has_open_jobs():
-                    if time.monotonic() > deadline:
-                        raise Stalled("all jobs began, but some never ended")
-                    time.sleep(0.005)
-                ended = cpu_seconds(pids)
-                if began is None or ended is None:
-                    raise NotMeasured("this system does not tell a process's CPU time")
-                at += KEYS
-                if cycle:
-                    spent[name] += ended - began
-    return {name: 1e6 * spent[name] / (cycles * KEYS) for name in TASKS}
+        return in_turn([*TASKS], KEYS, cycles, pids, carry_out)

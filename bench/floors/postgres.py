@@ -8,12 +8,13 @@ indexes. A start latency is a bare NOTIFY round trip between two processes (``be
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
 import psycopg
 
-from bench.floors import once_postgres
+from bench.floors import gate_postgres, once_postgres
 from bench.floors.bell_postgres import Bell
 from bench.floors.rows import HORIZON, ID, READY_SEQ, Stand, copied, endings, singles
 from bench.floors.timing import timed
@@ -81,6 +82,9 @@ class Floor(Subject):
 
     drain_group = drain_once
 
+    def gates(self, jobs: int) -> Mapping[str, float]:
+        return gate_postgres.measure(self, jobs)
+
     def held(self, jobs: int, churn: int, budget_s: float) -> Held:
         fresh = self.drain(jobs)
         began, churned = time.monotonic(), 0
@@ -102,13 +106,20 @@ class Floor(Subject):
         """Claim and complete until ``jobs`` are done; the mark moves as dutiful's workers move theirs."""
         left = jobs
         while left:
-            found = self._run("claim_jobs", self.stand.claim(self.mark))
-            claimed = [row for row in found if row[ID] is not None]
-            assert claimed, f"{left} jobs cannot be claimed"
-            self.mark = max(self.mark, min(self.horizon, max(row[READY_SEQ] for row in claimed)))
-            self.horizon = found[0][HORIZON]
-            assert len(self._run("complete_jobs", {"rows": endings(claimed)})) == len(claimed)
+            claimed = self._claim()
+            self._complete(claimed)
             left -= len(claimed)
+
+    def _claim(self) -> list[tuple[Any, ...]]:
+        found = self._run("claim_jobs", self.stand.claim(self.mark))
+        claimed = [row for row in found if row[ID] is not None]
+        assert claimed, "jobs that are open cannot be claimed"
+        self.mark = max(self.mark, min(self.horizon, max(row[READY_SEQ] for row in claimed)))
+        self.horizon = found[0][HORIZON]
+        return claimed
+
+    def _complete(self, claimed: list[tuple[Any, ...]]) -> None:
+        assert len(self._run("complete_jobs", {"rows": endings(claimed)})) == len(claimed)
 
     def _copy(self, stored: list[tuple[Any, ...]]) -> None:
         text, _ = render("postgres", "copy_jobs", "dollar").parts[0]

@@ -7,6 +7,7 @@ after another: its order, its lock, its share, its rate. While it waits at one i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -83,7 +84,7 @@ class Rate(Struct, frozen=True):
     @property
     def start_us(self) -> int:
         """Microseconds from one start to the next, at least 1."""
-        return max(1, -(-microseconds(self.per, what="per") // self.times))
+        return _start_us(self.per, self.times)
 
 
 class Gate(Struct, frozen=True):
@@ -184,6 +185,12 @@ class Gates(Struct, frozen=True):
             key = template.render(arguments)
             found.append(Gate("rate", key, 0, per_us=rate.start_us, burst=rate.burst, on_busy=rate.on_busy))
         return tuple(found)
+
+
+@cache
+def _start_us(per: Duration, times: int) -> int:
+    """Asked anew for each job that is enqueued."""
+    return max(1, -(-microseconds(per, what="per") // times))
 
 
 _BRACES = str.maketrans({"{": "{{", "}": "}}"})

@@ -586,12 +586,14 @@ $$;
 -- with the transaction, or with a ROLLBACK TO.
 CREATE FUNCTION dutiful.gate_noted() RETURNS trigger
 LANGUAGE plpgsql AS $$
+DECLARE
+    said text;
 BEGIN
-    IF TG_OP = 'DELETE' THEN
-        PERFORM pg_catalog.set_config('dutiful.leaving', pg_catalog.concat(
+    IF TG_OP = 'DELETE' THEN  -- (an assignment, which is no query of its own: 100 jobs end in one statement)
+        said := pg_catalog.set_config('dutiful.leaving', pg_catalog.concat(
             pg_catalog.current_setting('dutiful.leaving', true), OLD.id, ' '), true);
     ELSIF coalesce(pg_catalog.current_setting('dutiful.arriving', true), '') = '' THEN
-        PERFORM pg_catalog.set_config('dutiful.arriving', NEW.gate_seq::text, true);
+        said := pg_catalog.set_config('dutiful.arriving', NEW.gate_seq::text, true);
     END IF;
     RETURN NULL;
 END $$;
@@ -679,26 +681,33 @@ BEGIN
     RETURN let = came;
 END $$;
 
--- Gives back the places of jobs that were closed, where nobody waits for them; false, and nothing done, where somebody
+-- Gives back the places of jobs that are gone for good, where nobody waits for them; false, and nothing done, where somebody
 -- does. Looked at before the gates are locked, since those who go on need the locks of other gates, in order; and
--- again under the locks: who came meanwhile goes on, and comes to the next gate by itself.
+-- again under the locks: who came meanwhile goes on, and comes to the next gate by itself. Whoever waits for a place stands
+-- behind it. (Where the places lie does not change meanwhile: only a rate moves one, when it grants a start.)
 CREATE FUNCTION dutiful.leave_free(leaving uuid[]) RETURNS boolean
 LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = on
     SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     ids bigint[];
+    seqs bigint[];
+    lies tid[];
     waited boolean;
     locked bigint;
     moves CONSTANT boolean := random() < 1.0 / 256;
 BEGIN
-    SELECT pg_catalog.array_agg(DISTINCT l.gate), pg_catalog.bool_or(w.waits) INTO ids, waited
-      FROM unnest(leaving) AS e(id)
-     CROSS JOIN LATERAL (SELECT p.gate FROM dutiful.place AS p
-                          WHERE p.job_id = e.id AND p.granted IS NULL LIMIT 8) AS l
-     CROSS JOIN LATERAL (SELECT EXISTS (
-           SELECT 1 FROM (SELECT p.job_id FROM dutiful.gate AS g, dutiful.place AS p
-                           WHERE g.id = l.gate AND p.gate = g.id AND p.seq > g.low ORDER BY p.seq DESC LIMIT 1) AS p
-             JOIN dutiful.job AS j ON j.id = p.job_id AND j.gate = l.gate) AS waits) AS w;
+    IF EXISTS (SELECT 1 FROM unnest(leaving) AS e(id)
+                WHERE EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = e.id)
+                   OR EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = e.id)) THEN
+        RETURN false;
+    END IF;
+    SELECT pg_catalog.array_agg(l.gate), pg_catalog.array_agg(l.seq), pg_catalog.array_agg(l.lies), pg_catalog.bool_or(EXISTS (
+           SELECT 1 FROM (SELECT p.job_id FROM dutiful.place AS p
+                           WHERE p.gate = l.gate AND p.seq > l.seq ORDER BY p.seq DESC LIMIT 1) AS p
+             JOIN dutiful.job AS j ON j.id = p.job_id AND j.gate = l.gate))
+      INTO ids, seqs, lies, waited FROM unnest(leaving) AS e(id)
+     CROSS JOIN LATERAL (SELECT p.gate, p.seq, p.ctid AS lies FROM dutiful.place AS p
+                          WHERE p.job_id = e.id AND p.granted IS NULL LIMIT 8) AS l;
     IF ids IS NULL THEN
         RETURN true;
     ELSIF waited THEN
@@ -708,26 +717,22 @@ BEGIN
         SELECT g.id FROM dutiful.gate AS g WHERE g.id = ANY(ids) ORDER BY g.id FOR NO KEY UPDATE
     )
     SELECT count(*) INTO locked FROM taken AS t;
-    WITH gone AS (
-        DELETE FROM dutiful.place AS p USING dutiful.gate AS g
-         WHERE p.job_id = ANY(leaving) AND g.id = p.gate AND p.granted IS NULL
-           AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = p.job_id)
-           AND NOT (g.kind = 'order' AND NOT g.passes
-                    AND EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = p.job_id))
-        RETURNING p.gate, p.seq
+    WITH mine AS MATERIALIZED (
+        SELECT m.gate, m.seq, m.lies, EXISTS (
+               SELECT 1 FROM (SELECT p.job_id FROM dutiful.place AS p
+                               WHERE p.gate = m.gate AND p.seq > m.seq ORDER BY p.seq DESC LIMIT 1) AS p
+                 JOIN dutiful.job AS j ON j.id = p.job_id AND j.gate = m.gate) AS waits
+          FROM unnest(ids, seqs, lies) AS m(gate, seq, lies)
+    ), gone AS (
+        DELETE FROM dutiful.place AS p USING mine AS m
+         WHERE p.ctid = m.lies AND p.gate = m.gate AND p.seq = m.seq AND p.granted IS NULL
     ), moved AS (
         UPDATE dutiful.gate AS g SET low = o.seq
-          FROM (SELECT o.gate, max(o.seq) AS seq FROM gone AS o WHERE moves GROUP BY o.gate) AS o
+          FROM (SELECT m.gate, max(m.seq) AS seq FROM mine AS m WHERE moves GROUP BY m.gate) AS o
          WHERE g.id = o.gate AND NOT EXISTS (SELECT 1 FROM dutiful.place AS p WHERE p.gate = g.id AND p.seq > g.low
-                                                AND p.seq < o.seq AND p.seq NOT IN (SELECT n.seq FROM gone AS n))
+                                                AND p.seq < o.seq AND p.seq NOT IN (SELECT n.seq FROM mine AS n))
     )
-    SELECT count(*) INTO locked FROM gone AS o;
-    SELECT pg_catalog.array_agg(e.id) INTO ids
-      FROM unnest(ids) AS e(id)
-     WHERE EXISTS (
-           SELECT 1 FROM (SELECT p.job_id FROM dutiful.gate AS g, dutiful.place AS p
-                           WHERE g.id = e.id AND p.gate = g.id AND p.seq > g.low ORDER BY p.seq DESC LIMIT 1) AS p
-             JOIN dutiful.job AS j ON j.id = p.job_id AND j.gate = e.id);
+    SELECT pg_catalog.array_agg(DISTINCT m.gate) INTO ids FROM mine AS m WHERE m.waits;
     IF ids IS NOT NULL THEN
         PERFORM dutiful.pass_gates(NULL, '{}', ids);
     END IF;
@@ -908,11 +913,20 @@ END $$;
 CREATE FUNCTION dutiful.gate_done() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
-    fresh CONSTANT boolean := pg_catalog.current_setting('transaction_isolation') = 'read committed';
-    arriving CONSTANT text := nullif(pg_catalog.current_setting('dutiful.arriving', true), '');
-    leaving CONSTANT text := nullif(pg_catalog.current_setting('dutiful.leaving', true), '');
-    kept CONSTANT text := nullif(pg_catalog.current_setting('dutiful.kept', true), '');
+    fresh boolean;
+    arriving text;
+    leaving text;
+    kept text;
 BEGIN
+    IF coalesce(pg_catalog.current_setting('dutiful.leaving', true), '') = ''
+       AND coalesce(pg_catalog.current_setting('dutiful.arriving', true), '') = ''
+       AND coalesce(pg_catalog.current_setting('dutiful.kept', true), '') = '' THEN
+        RETURN NULL;  -- all was done for another row
+    END IF;
+    fresh := pg_catalog.current_setting('transaction_isolation') = 'read committed';
+    arriving := nullif(pg_catalog.current_setting('dutiful.arriving', true), '');
+    leaving := nullif(pg_catalog.current_setting('dutiful.leaving', true), '');
+    kept := nullif(pg_catalog.current_setting('dutiful.kept', true), '');
     IF arriving IS NOT NULL OR leaving IS NOT NULL THEN
         PERFORM pg_catalog.set_config('dutiful.arriving', '', true), pg_catalog.set_config('dutiful.leaving', '', true);
         IF fresh AND leaving IS NULL AND dutiful.pass_free(arriving::bigint) THEN
