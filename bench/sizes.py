@@ -14,6 +14,7 @@ class Sizes:
     seconds: float
     latency_jobs: int
     idle_s: float
+    """A minute holds every chore of ours; fewer seconds count those of a worker that has just started, too."""
     held_churn: int
     held_peer_rounds: int
     """In how many rounds the peers take part there: theirs take long, and differ from ours by far."""
@@ -64,7 +65,7 @@ DEFAULT = Sizes(
     rounds=3,
     seconds=1.5,
     latency_jobs=250,
-    idle_s=10,
+    idle_s=60,
     held_churn=300_000,
     held_peer_rounds=1,
     held_peers_s=10,
