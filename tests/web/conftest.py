@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,20 +99,24 @@ class Page:
 )
 def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A shop with jobs in all states, shared by the tests of a module."""
-    drop = None
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('shop') / 'shop.db'}"
-    else:
-        server = request.getfixturevalue("pg_server")
-        template = request.getfixturevalue("migrated_template")
-        name = f"web_{os.getpid()}_{next(_names)}"
-        url = server.create_database(name, template=template)
-        drop = (server, name)
-    app = shop.make(url)
-    yield Shop(app, shop.fill(app))
-    app.close()
-    if drop is not None:
-        drop[0].drop_database(drop[1])
+    with empty_store(request.param, request, tmp_path_factory) as url:
+        app = shop.make(url)
+        yield Shop(app, shop.fill(app))
+        app.close()
+
+
+@contextmanager
+def empty_store(
+    engine: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A database of its own on SQLite or PostgreSQL."""
+    if engine == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('shop') / 'shop.db'}"
+        return
+    server = request.getfixturevalue("pg_server")
+    name = f"web_{os.getpid()}_{next(_names)}"
+    yield server.create_database(name, template=request.getfixturevalue("migrated_template"))
+    server.drop_database(name)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A1, A2, A3: everybody can use it: every screen of the router, every dialog, full, empty and broken.
 
-What is drawn does not depend on the engine, so that SQLite alone is looked at.
+On SQLite and on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dutiful.web.site import Site
 from dutiful.web.verbs import VERBS
 from tests.web import shop
 from tests.web.browser import Serving, Watched, tab
-from tests.web.conftest import ANN
+from tests.web.conftest import ANN, empty_store
 
 pytestmark = [pytest.mark.chromium, pytest.mark.timeout(900)]
 
@@ -40,13 +40,19 @@ def serving(app: dutiful.App) -> Iterator[str]:
     app.close()
 
 
-@pytest.fixture(scope="module")
-def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dutiful.App, dict[str, str], str]]:
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.postgres)],
+)
+def furnished(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[dutiful.App, dict[str, str], str]]:
     """A shop with something on every screen."""
-    app = shop.make(f"sqlite:///{tmp_path_factory.mktemp('access') / 'shop.db'}")
-    ids = shop.furnish(app, shop.fill(app))
-    with serving(app) as address:
-        yield app, ids, address
+    with empty_store(request.param, request, tmp_path_factory) as url:
+        app = shop.make(url)
+        ids = shop.furnish(app, shop.fill(app))
+        with serving(app) as address:
+            yield app, ids, address
 
 
 def place(path: str, ids: dict[str, str]) -> str:
@@ -138,15 +144,25 @@ def test_a1_a3_every_dialog_is_well_by_itself_and_in_front(browser: Any, furnish
     assert wrong == []
 
 
-def test_a1_empty_and_broken_are_well(browser: Any, tmp_path: Path) -> None:
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def bare(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """A store without a job, and one that has no tables (or is not there)."""
+    if request.param == "sqlite":
+        url = request.getfixturevalue("sqlite_url")
+        return url, url + ".none"
+    empty = request.getfixturevalue("postgres_url")
+    return empty, empty.rpartition("/")[0] + "/none"
+
+
+def test_a1_empty_and_broken_are_well(browser: Any, bare: tuple[str, str]) -> None:
     wrong = []
-    empty = dutiful.App("shop", f"sqlite:///{tmp_path / 'empty.db'}")
+    empty = dutiful.App("shop", bare[0])
     empty.engine.migrate()
     with serving(empty) as address, tab(browser, address) as watched:
         for path in [screen.path for screen in SCREENS if "{" not in screen.path]:
             assert watched.go(path).status == 200, path
             wrong += violations(watched)
-    broken = dutiful.App("shop", f"sqlite:///{tmp_path / 'none.db'}")
+    broken = dutiful.App("shop", bare[1])
     with serving(broken) as address, tab(browser, address) as watched:
         watched.expected = ("503",)
         for path in ("/", "/dead", "/alerts"):
