@@ -14,7 +14,7 @@ class Sizes:
     seconds: float
     latency_jobs: int
     idle_s: float
-    """A minute holds every chore of ours; fewer seconds count those of a worker that has just started, too."""
+    """A minute holds every chore of ours; fewer seconds count those of a worker that just started, too."""
     held_churn: int
     held_peer_rounds: int
     """In how many rounds the peers take part there: theirs take long, and differ from ours by far."""
