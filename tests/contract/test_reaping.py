@@ -19,7 +19,9 @@ LAPSE = {"recorded": "[]", "begun": "[]", "only": None}
 
 
 def beat(session: Session, worker: int) -> None:
-    assert session.call("beat", ids=f"[{worker}]", marks=None, fresh=FRESH_US), "the worker was marked gone"
+    assert session.call("beat", ids=f"[{worker}]", marks=None, fresh=FRESH_US, looks="[]"), (
+        "the worker was marked gone"
+    )
 
 
 def bury(session: Session) -> list[int]:
@@ -83,14 +85,14 @@ def test_a_beat_that_comes_too_late_learns_it(pg_world: World, isolation: str) -
     with sessions(world, 2, isolation) as [heart, reaper]:
         reaper.begin()
         assert bury(reaper) == [worker]
-        beating = heart.start("beat", ids=f"[{worker}]", marks=None, fresh=FRESH_US)
+        beating = heart.start("beat", ids=f"[{worker}]", marks=None, fresh=FRESH_US, looks="[]")
         heart.wait_until_blocked()
         reaper.commit()
         try:
             assert beating.result(20) == []
         except psycopg.errors.SerializationFailure:
             assert isolation == "repeatable read"
-            assert heart.call("beat", ids=f"[{worker}]", marks=None, fresh=FRESH_US) == []
+            assert heart.call("beat", ids=f"[{worker}]", marks=None, fresh=FRESH_US, looks="[]") == []
 
 
 @pytest.mark.parametrize("isolation", ISOLATIONS)
