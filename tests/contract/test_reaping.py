@@ -19,9 +19,8 @@ LAPSE = {"recorded": "[]", "begun": "[]", "only": None}
 
 
 def beat(session: Session, worker: int) -> None:
-    assert session.call("beat", ids=f"[{worker}]", marks=None, fresh=FRESH_US, looks="[]"), (
-        "the worker was marked gone"
-    )
+    answer = session.call("beat", ids=f"[{worker}]", marks=None, fresh=FRESH_US, looks="[]")
+    assert answer, "the worker was marked gone"
 
 
 def bury(session: Session) -> list[int]:
