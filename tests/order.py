@@ -20,6 +20,7 @@ SECONDS_A_TEST = {
     "tests/protocol": 0.3,
     "tests/simulation": 6.0,
     "tests/interleavings": 5.0,
+    "tests/web/test_access.py": 20.0,
     "tests/web/test_browser.py": 8.0,
     "tests/web/test_kill.py": 15.0,
     "tests/web/test_story.py": 15.0,
