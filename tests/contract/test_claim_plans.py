@@ -7,8 +7,9 @@ of a worker looks like that began before the jobs came.
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -35,10 +36,13 @@ def nodes(plan: Any) -> Iterator[dict[str, Any]]:
             yield from nodes(part)
 
 
-def generic_plan(session: Session, name: str, arguments: list[str]) -> list[dict[str, Any]]:
+def generic_plan(
+    session: Session, name: str, arguments: list[str], change: Callable[[str], str] = str
+) -> list[dict[str, Any]]:
     """The nodes of the plan that a prepared statement has once it is used again and again."""
     session.execute("SET plan_cache_mode = force_generic_plan")
     text, names = render("postgres", name, "dollar", True).parts[0]
+    text = change(text)
     assert len(names) == len(arguments), names
     session.execute(f"PREPARE asked AS {text}")
     [(plan,)] = session.execute(f"EXPLAIN (FORMAT json) EXECUTE asked({', '.join(arguments)})")
@@ -96,6 +100,49 @@ def test_an_ending_finds_its_job_by_the_primary_key(full: World, name: str) -> N
     scans = [node for node in plan if node.get("Relation Name") == "job" and "Scan" in node["Node Type"]]
     assert {node.get("Index Name") for node in scans} == {"job_pkey"}
     assert {node["Node Type"] for node in scans} == {"Index Scan"}
+
+
+NAMING = (
+    "claim_jobs", "claim_suspect", "sweep_ready", "come_to_gates", "complete_jobs", "return_jobs",
+    "bury_jobs", "doubt_jobs", "close_jobs", "expire_jobs", "who_holds",
+)  # fmt: skip
+
+
+def walks(world: World, name: str, change: Callable[[str], str] = str) -> list[str]:
+    """The indexes that a statement would walk whole."""
+    given = {"rows": "'[]'", "lanes": "'[]'", "known": "'{}'", "promote": "true", "turn": "NULL"}
+    with sessions(world, 1) as [session]:
+        names = render("postgres", name, "dollar", True).parts[0][1]
+        plan = generic_plan(session, name, [given.get(one, "1") for one in names], change)
+    scans = [one for one in plan if one.get("Relation Name") == "job" and "Scan" in one["Node Type"]]
+    assert scans
+    return [one.get("Index Name", one["Node Type"]) for one in scans if "Index Cond" not in one]
+
+
+@pytest.fixture
+def emptied(pg_world: World) -> World:
+    """Analysed when all jobs had ended, and their pages were still there: nothing is what is expected."""
+    pg_world.sql("ALTER TABLE dutiful.job SET (autovacuum_enabled = false)")
+    pg_world.worker()
+    pg_world.run(enqueue.load(APP, "default", 0, (new() for _ in range(1_000))))
+    pg_world.sql("DELETE FROM dutiful.job")
+    pg_world.sql("ANALYZE dutiful.job")
+    [found] = pg_world.sql("SELECT relpages > 0, reltuples FROM pg_class WHERE oid = 'dutiful.job'::regclass")
+    assert found == (True, 0)
+    return pg_world
+
+
+def test_jobs_are_found_one_by_one_though_none_was_expected(emptied: World) -> None:
+    assert {name: walks(emptied, name) for name in NAMING} == {name: [] for name in NAMING}
+
+
+def test_a_plain_join_would_walk_all_jobs(emptied: World) -> None:
+    """The planted bug: the order of an index invites to begin with the jobs."""
+
+    def joined(text: str) -> str:
+        return re.sub(r"= ANY \(ARRAY\[(\w+\.id)\]\)", r"= \1", text)
+
+    assert "job_pkey" in walks(emptied, "claim_jobs", joined) + walks(emptied, "complete_jobs", joined)
 
 
 @pytest.mark.parametrize("name", ["claim_suspect", "waiting_suspect"])

@@ -10,14 +10,12 @@ from __future__ import annotations
 import argparse
 import logging
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import dutiful
 from devtools.needs import CHROMIUM
 from dutiful.model.operators import Operator
-from dutiful.operations import groups, metrics
 from dutiful.web.pages import build
 from dutiful.web.routes import SCREENS
 from dutiful.web.site import Site
@@ -30,22 +28,23 @@ NAMED = {"queue": "mail", "one_reconcile": "receipts"}
 ANN = Operator("ann@example.com", "Ann", "admin", how="web")
 
 
-def paths(ids: dict[str, str], fingerprint: str) -> dict[str, str]:
+def paths(ids: dict[str, str]) -> dict[str, str]:
     """Every screen of the router, and what else there is to see."""
     found = {}
     for screen in SCREENS:
         named = screen.path.replace("{name}", NAMED.get(screen.name, "report:nightly"))
         named = named.replace("{name:path}", "shop.charge")
         if "{id}" in named:
-            if screen.name != "job" or not ids:
+            if not ids:
                 continue
-            named = named.replace("{id}", ids["secret"])
+            named = named.replace("{id}", ids["bulk" if screen.name == "one_bulk" else "secret"])
         if not ids and "{name" in screen.path:
             continue
         found[screen.name] = named
     if ids:
         found |= {
-            "group": f"/dead?fp={fingerprint}",
+            "group": f"/dead?fp={ids['group']}",
+            "job-doubt": f"/jobs/{ids['doubt']}",
             "job-waiting": f"/jobs/{ids['waiting']}",
             "reconcile-stopped": "/reconcile/refunds",
             "reconcile-broken": "/reconcile/invoices",
@@ -62,30 +61,21 @@ def paths(ids: dict[str, str], fingerprint: str) -> dict[str, str]:
 
 def busy(folder: Path) -> tuple[Any, dict[str, str]]:
     app = shop.make(f"sqlite:///{folder / 'busy.db'}")
-    ids = shop.fill(app, 60)
-    shop.reconciled(app, ids)
-    shop.declare(app)
-    shop.checked(app)
-    app.engine.run(groups.fold())
-    app.engine.clock = lambda: time.time_ns() // 1000 + 120_000_000  # the minutes of what ran are whole
-    while app.engine.run(metrics.roll()):
-        pass
-    app.engine.clock = None
-    [first, *_] = app.engine.run(groups.groups(app.name))
+    ids = shop.furnish(app, shop.fill(app, 60))
     site = Site(app, authorize=lambda request: ANN, environment="production")
-    return site, paths(ids, first.fingerprint)
+    return site, paths(ids)
 
 
 def empty(folder: Path) -> tuple[Any, dict[str, str]]:
     app = dutiful.App("shop", f"sqlite:///{folder / 'empty.db'}")
     app.migrate()
-    return Site(app, authorize=lambda request: ANN, environment="staging", colour="amber"), paths({}, "")
+    return Site(app, authorize=lambda request: ANN, environment="staging", colour="amber"), paths({})
 
 
 def broken(folder: Path) -> tuple[Any, dict[str, str]]:
     app = dutiful.App("shop", f"sqlite:///{folder / 'not-there.db'}")
     site = Site(app, authorize=lambda request: ANN, environment="production")
-    return site, {name: path for name, path in paths({}, "").items() if name in ("home", "dead", "queues")}
+    return site, {name: path for name, path in paths({}).items() if name in ("home", "dead", "queues")}
 
 
 def main() -> int:

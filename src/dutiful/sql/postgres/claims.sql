@@ -3,7 +3,8 @@
 -- index names a column written here. The plan must have no Sort (it would lock rows it does not
 -- take); the first column is the sequence's value, and there is always at least one row. A worker
 -- that was marked gone claims nothing, for nobody would take it back. A queue that
--- is paused gives nothing: looked up once for each lane. With :promote, jobs whose time has come become claimable, for the next claim.
+-- is paused gives nothing: looked up once for each lane. A job is named by = ANY (ARRAY[id]), here and where jobs end, which is no
+-- join by an index's order: statistics from when the table was emptied would have all jobs walked for each batch. With :promote, jobs whose time has come become claimable, for the next claim.
 WITH due AS (
     SELECT j.id FROM dutiful.job AS j
      WHERE :promote::boolean AND j.ready_seq IS NULL AND j.gate IS NULL AND j.state = 'ready'
@@ -11,7 +12,7 @@ WITH due AS (
      ORDER BY j.run_at LIMIT 1000 FOR UPDATE SKIP LOCKED
 ), promoted AS (
     UPDATE dutiful.job AS j SET ready_seq = nextval('dutiful.ready_seq')
-      FROM due WHERE j.id = due.id
+      FROM due WHERE j.id = ANY (ARRAY[due.id])
     RETURNING 1
 ), taken AS MATERIALIZED (
     SELECT j.id
@@ -31,7 +32,7 @@ WITH due AS (
     UPDATE dutiful.job AS j
        SET state = 'running', token = gen_random_uuid(), worker = :worker,
            run_no = j.run_no + 1, attempt = j.attempt + 1, claimed_at = :now
-      FROM taken WHERE j.id = taken.id
+      FROM taken WHERE j.id = ANY (ARRAY[taken.id])
     RETURNING j.id, j.lane, j.ready_seq, j.token, j.run_no, j.attempt, j.crashes, j.epoch,
               j.args_version, j.task, j.key, j.args, coalesce(j.due_at, j.run_at) AS run_at, j.enqueued_at,
               j.delivery, j.deadline, j.cancel_at, j.claimed_at
@@ -57,7 +58,7 @@ WITH taken AS MATERIALIZED (
     UPDATE dutiful.job AS j
        SET state = 'running', token = gen_random_uuid(), worker = :worker,
            run_no = j.run_no + 1, attempt = j.attempt + 1, claimed_at = :now
-      FROM taken WHERE j.id = taken.id
+      FROM taken WHERE j.id = ANY (ARRAY[taken.id])
     RETURNING j.id, j.lane, j.ready_seq, j.token, j.run_no, j.attempt, j.crashes, j.epoch,
               j.args_version, j.task, j.key, j.args, coalesce(j.due_at, j.run_at) AS run_at, j.enqueued_at,
               j.delivery, j.deadline, j.cancel_at, j.claimed_at
@@ -114,7 +115,7 @@ WITH turn AS (
          ORDER BY j.ready_seq LIMIT 1000 FOR UPDATE SKIP LOCKED) AS j
 )
 UPDATE dutiful.job AS j SET ready_seq = nextval('dutiful.ready_seq')
-  FROM passed WHERE j.id = passed.id
+  FROM passed WHERE j.id = ANY (ARRAY[passed.id])
 RETURNING j.id::text
 
 -- name: sequence_value

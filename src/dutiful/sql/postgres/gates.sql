@@ -67,7 +67,7 @@ WITH due AS (
      ORDER BY j.run_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE dutiful.job AS j SET gate_seq = -nextval('dutiful.gate_seq'), admitted = true
-  FROM due WHERE j.id = due.id
+  FROM due WHERE j.id = ANY (ARRAY[due.id])
 RETURNING j.id::text
 
 -- name: find_jams
@@ -141,7 +141,7 @@ WITH seen AS (
     UPDATE dutiful.place AS p SET granted = :now FROM next AS n WHERE p.ctid = n.lies
 )
 UPDATE dutiful.job AS j SET gate = NULL, gate_seq = NULL, admitted = true, ready_seq = nextval('dutiful.ready_seq')
-  FROM next AS n WHERE j.id = n.id
+  FROM next AS n WHERE j.id = ANY (ARRAY[n.id])
 RETURNING j.id::text
 
 -- name: gate_of_job

@@ -5,7 +5,7 @@ WITH gone AS (
     DELETE FROM dutiful.job AS j
      USING jsonb_to_recordset(:rows::jsonb)
         AS e(id uuid, token uuid, state text, outcome text, back integer, reason text)
-     WHERE j.id = e.id AND j.token = e.token AND j.started_at IS NULL
+     WHERE j.id = ANY (ARRAY[e.id]) AND j.token = e.token AND j.started_at IS NULL
        AND (e.state = 'done' OR j.cancel_at IS NOT NULL)
     RETURNING j.*, e.state AS ended, e.outcome, e.back, e.reason
 ), freed AS (
@@ -27,7 +27,7 @@ RETURNING last_token::text
 WITH gone AS (
     DELETE FROM dutiful.job AS j
      USING jsonb_to_recordset(:rows::jsonb) AS e(id uuid, token uuid, kind text, message text)
-     WHERE j.id = e.id AND j.token = e.token AND j.started_at IS NULL
+     WHERE j.id = ANY (ARRAY[e.id]) AND j.token = e.token AND j.started_at IS NULL
     RETURNING j.*, e.kind, e.message
 ), noted AS (
     INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message)
@@ -46,7 +46,7 @@ RETURNING last_token::text
 -- The instants after which these jobs, stored a moment ago, are too late: given, or counted from when due.
 UPDATE dutiful.job AS j SET deadline = coalesce(r.deadline, j.run_at + r.within)
   FROM jsonb_to_recordset(:rows::jsonb) AS r(id uuid, deadline bigint, within bigint)
- WHERE j.id = r.id AND j.state = 'ready'
+ WHERE j.id = ANY (ARRAY[r.id]) AND j.state = 'ready'
 
 -- name: request_cancel
 -- Asks the run of a job to stop; whoever runs it, and whoever claims it next, obeys.

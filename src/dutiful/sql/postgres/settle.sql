@@ -9,7 +9,7 @@ WITH gone AS (
     DELETE FROM dutiful.job AS j
      USING jsonb_to_recordset(:rows::jsonb) AS e(id uuid, token uuid, result text, outcome text,
            same_as uuid, reason text)
-     WHERE j.id = e.id AND (j.token = e.token
+     WHERE j.id = ANY (ARRAY[e.id]) AND (j.token = e.token
            OR j.state = 'in_doubt' AND j.started_at IS NOT NULL AND j.last_token = e.token)
        AND (j.started_at IS NULL OR e.outcome IS NULL)
     RETURNING j.*, e.result, coalesce(e.outcome, 'performed') AS outcome, e.same_as,
@@ -40,7 +40,7 @@ WITH moved AS (
            admitted = j.gates IS NULL OR coalesce(e.delay, 0) <= 0
       FROM jsonb_to_recordset(:rows::jsonb) AS e(id uuid, token uuid, delay bigint, back integer,
            suspect boolean, kind text, message text, traceback text), (SELECT :now AS now) AS t
-     WHERE j.id = e.id AND j.token = e.token AND j.started_at IS NULL
+     WHERE j.id = ANY (ARRAY[e.id]) AND j.token = e.token AND j.started_at IS NULL
     RETURNING j.id, j.last_token, j.run_no, j.attempt, e.kind, e.message, e.traceback, e.delay, t.now
 ), noted AS (
     INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message, traceback)
@@ -62,7 +62,7 @@ WITH gone AS (
      USING jsonb_to_recordset(:rows::jsonb)
         AS e(id uuid, token uuid, reason text, kind text, message text, traceback text,
               fingerprint text)
-     WHERE j.id = e.id AND (j.token = e.token
+     WHERE j.id = ANY (ARRAY[e.id]) AND (j.token = e.token
            OR j.state = 'in_doubt' AND j.started_at IS NOT NULL AND j.last_token = e.token)
     RETURNING j.*, e.reason, e.kind, e.message, e.traceback, e.fingerprint
 ), noted AS (
@@ -93,8 +93,8 @@ WITH moved AS (
            doubt_at = t.now, doubt = e.doubt, gate_seq = CASE WHEN j.gates IS NOT NULL THEN -nextval('dutiful.gate_seq') END
       FROM jsonb_to_recordset(:rows::jsonb) AS e(id uuid, token uuid, cut boolean, doubt text, kind text,
            message text, traceback text)
-      JOIN dutiful.job AS o ON o.id = e.id AND o.token = e.token, (SELECT :now AS now) AS t
-     WHERE j.id = e.id AND j.token = e.token AND (NOT e.cut OR j.started_at IS NOT NULL)
+      JOIN dutiful.job AS o ON o.id = ANY (ARRAY[e.id]) AND o.token = e.token, (SELECT :now AS now) AS t
+     WHERE j.id = ANY (ARRAY[e.id]) AND j.token = e.token AND (NOT e.cut OR j.started_at IS NOT NULL)
     RETURNING j.id, j.last_token, j.run_no, j.attempt, o.worker, e.kind, e.message, e.traceback, t.now
 ), noted AS (
     INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message, traceback)
@@ -110,6 +110,6 @@ SELECT r.id::text, r.token::text, j.state, j.token::text, j.last_token::text,
        EXISTS (SELECT 1 FROM dutiful.failure AS f
                 WHERE f.job_id = r.id AND f.run_no = r.run_no AND f.kind = 'WorkerLost')
   FROM jsonb_to_recordset(:rows::jsonb) AS r(id uuid, token uuid, run_no integer)
-  LEFT JOIN dutiful.job AS j ON j.id = r.id
+  LEFT JOIN dutiful.job AS j ON j.id = ANY (ARRAY[r.id])
   LEFT JOIN LATERAL (SELECT h.last_token, h.outcome FROM dutiful.history AS h
                       WHERE h.id = r.id ORDER BY h.finished_at DESC LIMIT 1) AS h ON true

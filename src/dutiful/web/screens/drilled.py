@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...operations import drills, registry
+from ...operations import drills, health, registry
 from ...operations.drills import Drill
 from ..asking import Ask
 from .checklist import codes_of
@@ -88,5 +88,5 @@ def drill_list(ask: Ask) -> DrillList:
         total=len(names),
         next=ask.here(**{"from": start + PAGE}) if len(names) > start + PAGE else None,
         first=ask.link(ask.path) if start else None,
-        now_us=shown[0].now_us if shown else 0,
+        now_us=shown[0].now_us if shown else ask.run(health.now()),
     )

@@ -14,6 +14,7 @@ from ...operations.inspect import QueueView
 from ...operations.schedules import Stored
 from ...operations.why_facts import WorkerFact
 from ..asking import Ask
+from ..guard import Refused
 
 LISTED_MAX = 500
 STRIP, STRIP_IN_LIST = 48, 12
@@ -237,11 +238,11 @@ def schedule_list(ask: Ask) -> ScheduleList:
 
 
 def one_schedule(ask: Ask) -> ScheduleList:
-    """One schedule. Raises ScheduleRefused where there is none of that name."""
+    """One schedule. Raises Refused where there is none of that name."""
     name = ask.names["name"]
     found = [one for one in ask.run(schedules.look(ask.site.name)) if one.name == name]
     if not found:
-        raise ScheduleRefused(f"There is no schedule {name!r}.")
+        raise Refused(404, "Not found", f"There is no schedule {name[:200]!r}.", ScheduleRefused.hint)
     waiting = ask.run(schedule_verbs.waiting(ask.site.name)).get(name, (0, 0))[0]
     return ScheduleList([_schedule(ask, found[0], waiting, STRIP)], [], found[0].now_us)
 

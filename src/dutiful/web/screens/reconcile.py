@@ -16,6 +16,7 @@ from ...operations.reconcile import Stored
 from ...operations.reconcile_views import Finding, Open, Run
 from ..asking import Ask
 from ..cursors import of_group, to_group
+from ..guard import Refused
 
 PAGE = 50
 LISTED = 20
@@ -137,7 +138,7 @@ def reconcile_list(ask: Ask) -> ReconcileList:
 
 
 def one_reconcile(ask: Ask) -> OneReconcile:
-    """One, with what it found. Raises ReconcileRefused where there is none of that name."""
+    """One, with what it found. Raises Refused where there is none of that name."""
     one = find(ask)
     app = ask.site.name
     row = _row(ask, one, ask.run(reconcile_views.open_counts(app)).get(one.name, {}))
@@ -173,11 +174,11 @@ def one_reconcile(ask: Ask) -> OneReconcile:
 
 
 def find(ask: Ask) -> Stored:
-    """The one that the address names. Raises ReconcileRefused."""
+    """The one that the address names. Raises Refused where there is none."""
     name = ask.names["name"]
     found = [one for one in ask.run(reconcile.look(ask.site.name)) if one.name == name]
     if not found:
-        raise ReconcileRefused(f"There is no reconciliation {name!r}.")
+        raise Refused(404, "Not found", f"There is no reconciliation {name[:200]!r}.", ReconcileRefused.hint)
     return found[0]
 
 

@@ -101,7 +101,7 @@ def task_list(ask: Ask) -> TaskList:
     size = LISTED_MAX if runs else CHECKED_MAX
     start = ask.number("from", 0, 0, len(names))
     shown = names[start : start + size]
-    rows, now = _lines(ask, known, shown) if runs else ([], 0)
+    rows, now = _lines(ask, known, shown) if runs else ([], ask.run(health.now()))
     more = ask.here(**{"from": start + size}) if len(names) > start + size else None
     new = sorted({task.name for task in ask.site.tasks.values()} - set(names))[:LISTED_MAX]
     first = ask.link(ask.path, runs=ask.text("runs"))
