@@ -58,6 +58,12 @@ def zombies_that(kind: str, *tasks: str) -> Callable[[Simulation], None]:
     return tune
 
 
+def many_die(world: Simulation) -> None:
+    """Several workers at once, and nobody of their hosts is left to ask the kernel."""
+    world.faults.rates = {"kill": 1 / 400}
+    world.workers_wanted, world.one_host = 4, False
+
+
 def lost_answers(*tasks: str) -> Callable[[Simulation], None]:
     """Every few commits the answer is lost."""
 
@@ -349,7 +355,7 @@ BUGS = [
         "a brake that never lets go",
         patched(Brake, "may_reap", lambda self, alive, silent, own, now, noted_s=None: silent < 2),
         "L1",
-        seeds=100,
+        tune=many_die,
     ),
     Bug(
         "at_most_once: a start without an answer is supposed to be stored",
