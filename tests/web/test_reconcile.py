@@ -85,7 +85,7 @@ def test_every_state_is_said_in_words(page: Page) -> None:
     one = text(page, "/reconcile/receipts")
     assert "a quick one, by worker 4: duties due from" in one and "All of the window" in one
     got = page.get("/reconcile/nothing")
-    assert got.status == 409 and b"There is no reconciliation" in got.body
+    assert got.status == 404 and b"There is no reconciliation" in got.body
 
 
 def test_what_it_finds_is_whose_the_task_is(page: Page) -> None:
