@@ -83,7 +83,9 @@ def both(name: str, check: Callable[[World], None], statement: str, *changes: Ch
     return Bug(name, check, {statement: list(changes)}, {statement: list(changes)}, says)
 
 
-FENCE = r"WHERE j\.id = e\.id AND (?:j\.token = e\.token|\(j\.token = e\.token.*?\))"
+FENCE = (
+    r"WHERE j\.id = (?:e\.id|ANY \(ARRAY\[e\.id\]\)) AND (?:j\.token = e\.token|\(j\.token = e\.token.*?\))"
+)
 BY_ID = "WHERE j.id = e.id"
 BY_STATE = "WHERE j.id = e.id AND j.state = 'running'"
 LITE_FENCE = r"WHERE json_extract\(e\.value, '\$\.token'\) =\s+CASE .*? END"

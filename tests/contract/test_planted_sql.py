@@ -112,7 +112,7 @@ BUGS: list[tuple[str, Check, str, dict[str, tuple[str, str]]]] = [
         lambda engine: a_stale_ending_is_refused(engine, "fail"),
         "return_jobs",
         {
-            "postgres": ("j.id = e.id AND j.token = e.token", "j.id = e.id"),
+            "postgres": ("j.id = ANY (ARRAY[e.id]) AND j.token = e.token", "j.id = e.id"),
             "sqlite": ("WHERE j.id = e.id AND j.token = e.token", "WHERE j.id = e.id"),
         },
     ),
