@@ -283,8 +283,8 @@ def _verdict(tally: Tally, *, fails_on_lack: bool, seconds: float) -> int:
 
 
 def _workers() -> list[str]:
-    # Three more than there are cores: tests of processes, leases and turns wait for most of their time.
-    return ["-n", str(max(2, min(os.cpu_count() or 2, 8)) + 3), *SIDE_BY_SIDE]
+    # Two more than there are cores: tests of processes, leases and turns wait for most of their time.
+    return ["-n", str(max(2, min(os.cpu_count() or 2, 8)) + 2), *SIDE_BY_SIDE]
 
 
 def _wants_one_process(arguments: Sequence[str]) -> bool:
