@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import html
-import itertools
 import json
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -26,21 +24,14 @@ from dutiful.web.site import Site
 from dutiful.worker.bookkeeping import declared_of
 from tests.contract.markets import HOUR, RECEIPTS, Market
 from tests.web import shop
-from tests.web.conftest import Page, Shop
-
-_names = itertools.count(1)
+from tests.web.conftest import Page, Shop, empty_store
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An empty store on each engine."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'shop.db'}"
-        return
-    server = request.getfixturevalue("pg_server")
-    name = f"reconciled_{os.getpid()}_{next(_names)}"
-    yield server.create_database(name, template=request.getfixturevalue("migrated_template"))
-    server.drop_database(name)
+    with empty_store(request.param, request, tmp_path_factory) as url:
+        yield url
 
 
 @pytest.fixture
