@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -249,8 +250,9 @@ def test_two_who_walk_at_once_do_nothing_twice(world: World, ops: Ops) -> None:
     world.clock.advance(1)
 
     def go(name: str) -> None:
-        for _ in range(60):
-            bulks.walk(world.engine, bulk_id, name, lambda _: True, most=3)
+        until = time.monotonic() + 100
+        while not bulks.walk(world.engine, bulk_id, name, lambda _: True, most=3):
+            assert time.monotonic() < until, "who holds it does not go on, and lets nobody else"
 
     threads = [threading.Thread(target=go, args=(name,)) for name in ("a", "b", "c")]
     for thread in threads:

@@ -32,8 +32,8 @@ TICK_S = 0.02
 FOLLOW_EVERY = 4
 """Ticks between two looks at what became of the orders that were hit."""
 JUDGE_S = 0.5
-BOOKS_S = 10.0
-"""How long the books may be behind what people did."""
+PASSING_S = 10.0
+"""How long a verdict that wants a person is asked again: a worker that was just killed is reaped meanwhile."""
 SEEDS = 100_000
 INTERRUPTED = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -199,16 +199,13 @@ class Show:
         self._story.tell("C", sign, f"dutiful reconcile --app {self._lane_c}: {found.words}", colour)
 
     def _judge(self) -> None:
-        """The verdict, once all that can be known is known, or it took too long. Raises Interrupted.
-
-        Groups of dead jobs are counted by the bookkeeper, a moment after somebody retried the last one.
-        """
+        """The verdict, once all that can be known is known, or it took too long. Raises Interrupted."""
         began = time.monotonic()
         while True:
             self.verdict = self._stage.c.verdict()
             patience_s = self._pace.verdict_s
             if self.verdict.state == "person":
-                patience_s = max(patience_s, BOOKS_S)
+                patience_s = max(patience_s, PASSING_S)
             if self.verdict.state == "well" or time.monotonic() >= began + patience_s:
                 return
             self._follow()

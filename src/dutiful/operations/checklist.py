@@ -99,7 +99,7 @@ def _deaths(app: str, task: str | None, seen: Mapping[str, _Seen]) -> Steps[None
     for row in (yield Call("list_groups", {**wanted, "limit": GROUPS_MAX})):
         seen[row[1]].dead += int(row[10])
         seen[row[1]].stale += int(row[10]) if row[2] == "stale" else 0
-    for row in (yield Call("unseen_groups", {"app": app, "limit": GROUPS_MAX})):
+    for row in (yield Call("unseen_groups", {"app": app, "limit": GROUPS_MAX, "fresh": FRESH_MAX})):
         seen[row[1]].unseen += 1
     for row in (yield Call("fresh_deaths", {"app": app, "limit": FRESH_MAX})):
         seen[row[1]].unseen += 1

@@ -39,7 +39,7 @@ _ASKED: Mapping[str, Mapping[str, object]] = {
     "late_at_gates": {"limit": GATES_MAX},
     "list_checked": {},
     "read_book": {},
-    "unseen_groups": {"limit": GROUPS_MAX},
+    "unseen_groups": {"limit": GROUPS_MAX, "fresh": FRESH_MAX},
     "fresh_deaths": {"limit": FRESH_MAX},
     "count_seen": {"soon": SOON_US},
     "task_owners": {},

@@ -76,12 +76,25 @@ SELECT b.accepted + b.revived, b.missing, b.surplus, b.counted_at, b.recounted_a
 
 -- name: unseen_groups
 -- Causes of death that nobody acknowledged, or whose acknowledgement lapsed: by time, when it grew twofold, or
--- because it came again in another release. The first of them, and how many there are, with how many jobs.
+-- because it came again in another release. The first of them, and how many there are, with how many jobs. What
+-- the bookkeeper has not counted yet counts too: who retried the last one is not told that it is dead. Not where
+-- that is more than :fresh deaths and departures: of a part of them the departures might hide what died.
+WITH moved AS (
+    SELECT e.lane, e.fingerprint, e.n FROM dutiful.death AS e ORDER BY e.id DESC LIMIT :fresh
+), since AS (
+    SELECT m.fingerprint, CAST(sum(m.n) AS bigint) AS n FROM moved AS m JOIN dutiful.lane AS l ON l.id = m.lane
+     WHERE l.app = :app AND (SELECT count(*) FROM moved) < :fresh
+     GROUP BY m.fingerprint
+), cause AS (
+    SELECT g.fingerprint, g.task, g.reason, g.kind, g.n + coalesce(s.n, 0) AS n, g.first_at, g.last_at, g.last_release
+      FROM dutiful.failure_group AS g LEFT JOIN since AS s ON s.fingerprint = g.fingerprint
+     WHERE g.app = :app AND g.n > 0
+)
 SELECT g.fingerprint, g.task, g.reason, g.kind, g.n, g.first_at, g.last_at,
        count(*) OVER (), sum(g.n) OVER (), CASE WHEN k.acked_at IS NULL THEN 0 ELSE 1 END
-  FROM dutiful.failure_group AS g
-  LEFT JOIN dutiful.ack AS k ON k.app = g.app AND k.thing = 'group:' || g.fingerprint
- WHERE g.app = :app AND g.n > 0
+  FROM cause AS g
+  LEFT JOIN dutiful.ack AS k ON k.app = :app AND k.thing = 'group:' || g.fingerprint
+ WHERE g.n > 0
    AND (k.acked_at IS NULL OR k.until <= :now OR g.n >= 2 * k.count_then
         OR (g.last_release <> k.release_then AND g.last_at > k.acked_at))
  ORDER BY g.first_at, g.fingerprint LIMIT :limit
