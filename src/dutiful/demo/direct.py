@@ -33,7 +33,7 @@ FOLLOW_EVERY = 4
 """Ticks between two looks at what became of the orders that were hit."""
 JUDGE_S = 0.5
 PASSING_S = 10.0
-"""How long a verdict that wants a person is asked again: a worker that was just killed is reaped meanwhile."""
+"""How long a verdict that wants a person is asked again: who was just killed is reaped meanwhile."""
 SEEDS = 100_000
 INTERRUPTED = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
