@@ -424,6 +424,7 @@ EXAMPLES: dict[str, Example] = {
     "gates.grant": lambda w: gates.grant(w.engine.run(gates.busy_rates())[0]),
     "glance.glance": lambda w: glance.glance(APP),
     "health.apps": lambda w: health.apps(),
+    "health.due": lambda w: health.due(APP),
     "health.readings": lambda w: health.readings(),
     "health.workforce": lambda w: health.workforce(APP),
     "health.now": lambda w: health.now(),

@@ -11,6 +11,7 @@ moods.
 from __future__ import annotations
 
 import argparse
+import gc
 import tempfile
 import time
 from collections.abc import Iterator
@@ -129,6 +130,8 @@ def _middle_id(job_id: str) -> str:
 def look(app: dutiful.App, size: Size, times: int) -> None:
     """Ask for each, so many times; those that miss a target are marked."""
     page, meter = Page(app), Meter(app.url)
+    gc.collect()
+    gc.freeze()  # as `dutiful web` does
     for what, address in addresses(app, size):
         got = page.get(address)
         p50, p95, _, cpu = meter.of(partial(page.get, address), times)

@@ -31,7 +31,7 @@ class Timing:
 def open_jobs(engine: Engine, app: str) -> dict[str, int]:
     """How many due jobs there are of each task, by the name they carry."""
     found: dict[str, int] = {}
-    for one in engine.run(health.workforce(app))[1]:
+    for one in engine.run(health.due(app)):
         found[one.task] = found.get(one.task, 0) + one.count
     return found
 

@@ -182,7 +182,7 @@ def _pause(queue: QueueView) -> str:
 
 def _workers(store: Reach) -> Counter[str]:
     """How many live workers take each queue."""
-    workers, _due, _now = store.run(health.workforce(store.name))
+    workers, _now = store.run(health.workforce(store.name))
     live = [worker for worker in workers if not (worker.silent or worker.alone)]
     return Counter(queue for worker in live for queue in worker.queues)
 

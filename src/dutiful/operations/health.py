@@ -34,12 +34,17 @@ def readings() -> Steps[Mapping[str, str]]:
 
 
 @query
-def workforce(app: str) -> Steps[tuple[list[WorkerFact], list[Due], int]]:
-    """The workers of an app that are not yet marked gone, what stands due for them, and now."""
+def workforce(app: str) -> Steps[tuple[list[WorkerFact], int]]:
+    """The workers of an app that are not yet marked gone, and now."""
     rows = yield Call("live_workers", {}, alone=True)
-    due = yield Call("due_by_task", {"app": app})
     now = (yield Call("now"))[0][0]
-    return [worker_fact(row) for row in rows if row[1] == app], [Due(*row) for row in due], now
+    return [worker_fact(row) for row in rows if row[1] == app], now
+
+
+@query
+def due(app: str) -> Steps[list[Due]]:
+    """What stands due in an app, counted: as long as there is much."""
+    return [Due(*row) for row in (yield Call("due_by_task", {"app": app}, alone=True))]
 
 
 @query

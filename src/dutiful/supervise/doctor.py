@@ -140,7 +140,8 @@ def _workers(patient: Patient) -> Iterator[Note]:
     apps = patient.names
     known = None if patient.app is None else patient.app.known()
     for name in apps:
-        workers, due, now_us = patient.engine.run(health.workforce(name))
+        workers, now_us = patient.engine.run(health.workforce(name))
+        due = patient.engine.run(health.due(name))
         yield from worker_health.workers(name, workers, due, now_us, known)
     if not apps:
         yield Note("note", "workers", "No app has stored anything here yet.", "dutiful worker")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import logging
 import socket
@@ -126,6 +127,7 @@ class Alone:
         except ImportError as error:
             raise PageNotInstalled(f"The page needs {error.name}, which is not installed.") from None
         self.go_on()
+        gc.freeze()  # what is loaded stays: without this a page now and then waits 50 ms for a collection
         config = uvicorn.Config(
             self.asgi,
             host=self.host,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -72,6 +73,7 @@ def one(app_path: str, options: WorkerOptions) -> int:
     health = None if options.health is None else serve_health(worker, options.health)
     if options.watch:
         threading.Thread(target=_watch, args=(worker, reload), daemon=True).start()
+    gc.freeze()  # what is loaded stays: collections need not look at it again and again
     try:
         worker.run()
     finally:

@@ -37,7 +37,7 @@ class Home(Struct, frozen=True):
 def home(ask: Ask) -> Home:
     """All queues summed up, and the newest of the dead."""
     listed = queues(ask).rows
-    workforce, _, now = ask.run(health.workforce(ask.site.name))
+    workforce, now = ask.run(health.workforce(ask.site.name))
     latest = ask.run(inspect.dead(ask.site.name, limit=LATEST))
     newest = ask.run(inspect.jobs(ask.site.name, limit=1))
     return Home(

@@ -56,7 +56,7 @@ class Queues(Struct, frozen=True):
 def queues(ask: Ask) -> Queues:
     """Every queue, by name."""
     listing = ask.run(inspect.queues(ask.site.name))
-    workforce, _, now = ask.run(health.workforce(ask.site.name))
+    workforce, now = ask.run(health.workforce(ask.site.name))
     serving = Counter(name for worker in workforce if not worker.silent for name in worker.queues)
     mine = [
         one
@@ -73,8 +73,8 @@ def queue(ask: Ask) -> Queues:
     rows = [one for one in found.rows if one.name == name]
     if not rows:
         raise QueueNotFound(f"There is no queue {name!r} in app {ask.site.name!r}.")
-    _, due, now = ask.run(health.workforce(ask.site.name))
-    return Queues(rows, now, [one for one in due if one.queue == name][:LISTED_MAX])
+    due = [one for one in ask.run(health.due(ask.site.name)) if one.queue == name]
+    return Queues(rows, found.now_us, due[:LISTED_MAX])
 
 
 def _queue(one: QueueView, workers: int) -> QueueRow:
@@ -133,7 +133,8 @@ class Workers(Struct, frozen=True):
 
 def workers(ask: Ask) -> Workers:
     """Every worker not yet gone: the silent ones first, then by number."""
-    found, due, now = ask.run(health.workforce(ask.site.name))
+    found, now = ask.run(health.workforce(ask.site.name))
+    due = ask.run(health.due(ask.site.name))
     silent = ask.text("silent") is not None
     place = (not silent, ask.number("after", -1, -1, 2**62))
     listed = sorted(found, key=lambda one: (not one.silent, one.id))

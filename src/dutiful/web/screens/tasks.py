@@ -111,7 +111,7 @@ def task_list(ask: Ask) -> TaskList:
 
 def _lines(ask: Ask, known: Mapping[str, list[TaskRow]], shown: Sequence[str]) -> tuple[list[TaskLine], int]:
     """How they go, and now."""
-    workforce, _, now = ask.run(health.workforce(ask.site.name))
+    workforce, now = ask.run(health.workforce(ask.site.name))
     points, dead = _lately(ask, now), _dead(ask)
     return [_line(ask, known[name], workforce, points[name], dead[name]) for name in shown], now
 
@@ -127,7 +127,7 @@ def one_task(ask: Ask) -> TaskPage:
             f"No worker of {ask.site.name} has declared a task {name[:200]!r}.",
             "It is known once a worker with this code has started.",
         )
-    workforce, _, now = ask.run(health.workforce(ask.site.name))
+    workforce, now = ask.run(health.workforce(ask.site.name))
     found = ask.run(groups.groups(ask.site.name, task=name))
     dead = (sum(one.n for one in found), len(found))
     jobs = ask.run(inspect.jobs(ask.site.name, task=name, limit=LATEST))
