@@ -9,6 +9,7 @@ from ..app.task import Policy
 from .scenarios import Scenario
 from .states import Difference, State, Table, Volatile, differences, effect_differences, table_differences
 
+
 def judge(
     scenario: Scenario,
     state: State,
