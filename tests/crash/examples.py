@@ -401,6 +401,9 @@ EXAMPLES: dict[str, Example] = {
         APP, [job(), job(key="keyed"), job(key="dead"), job(key="k0", again="asked", actor="ann")]
     ),
     "enqueue.by_person": lambda w: enqueue.by_person(APP, job(key="new"), actor="ann", reason="asked for"),
+    "enqueue.batch": lambda w: enqueue.batch(
+        APP, [job(key="batched"), job()], copies=False, actor="ann", reason="a file"
+    ),
     "enqueue.load": lambda w: enqueue.load(APP, "q", 0, [job() for _ in range(3)]),
     "enqueue.one with gates": lambda w: enqueue.one(APP, gated("new", key="new")),
     "enqueue.one behind others": lambda w: enqueue.one(APP, gated("k0")),

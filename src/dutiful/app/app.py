@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-from ..engines.contract import Clock, Engine, Runner
+from ..engines.contract import Clock, Engine
 from ..engines.urls import open_engine
-from ..engines.work import AnyWork, WorkTransaction, open_work
+from ..engines.work import WorkTransaction
 from ..model.alerts import Alerts
 from ..model.durations import Duration, microseconds
-from ..model.errors import CommitUnknown, InvalidOption, InvalidTask, UnknownTask
+from ..model.errors import CommitUnknown, InvalidTask, UnknownTask
 from ..model.gates import Gates, Lock, Order, Rate
 from ..model.ids import make_id
 from ..model.jobs import CRASHES_MAX, REMEMBER_US, Enqueued, NewJob
@@ -22,6 +22,7 @@ from ..model.late import Late
 from ..model.retry import RETRY_TIMES, Retry
 from ..operations import enqueue
 from . import events
+from .bulk import Bulks
 from .handle import Handle
 from .hooks import Hooks
 from .lock_stores import LockStore
@@ -29,7 +30,7 @@ from .locks import Locks
 from .reconciling import Reconcilers, waived
 from .scheduling import Schedules
 from .sources import place, same_source
-from .task import DJANGO, Delivery, Isolation, Policy, Task, Using, checked_queue, repeated, rows_of
+from .task import DJANGO, Delivery, Isolation, Policy, Task, checked_queue, repeated
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,11 +38,9 @@ R = TypeVar("R")
 logger = logging.getLogger("dutiful.app")
 
 KEEP = "7d"
-COPY_FROM = 1000
-"""How many jobs a bulk enqueue has to have before COPY is worth its set-up."""
 
 
-class App(Schedules, Reconcilers, Hooks, Locks):
+class App(Bulks, Schedules, Reconcilers, Hooks, Locks):
     """Jobs of one application in one database. Several apps may share a database, told apart by name.
 
     ``url``: ``"sqlite:///jobs.db"`` or ``"postgresql://user@host/database"``; no connection is made
@@ -256,72 +255,6 @@ class App(Schedules, Reconcilers, Hooks, Locks):
         """A job id (UUIDv7) for ``.using(id=…)``: an enqueue repeated with it is one job."""
         return make_id()
 
-    def enqueue_many(
-        self,
-        task: Task[..., R] | Using[..., R],
-        rows: Iterable[Any],
-        *,
-        connection: object | None = None,
-    ) -> list[Handle[R]]:
-        """Store many jobs in one transaction, in order: all of them or, if it raises, none.
-
-        A row is a tuple of positional arguments, a dict of keyword arguments, or the one argument.
-        """
-        using, jobs = self._bulk(task, rows)
-        runner = self._runner_for(jobs, connection)
-        if _copies(jobs, runner):
-            runner.run(enqueue.load(self.name, jobs[0].queue, jobs[0].priority, jobs))
-            done = [Enqueued(job.id, False) for job in jobs]
-        else:
-            done = runner.run(enqueue.many(self.name, jobs)) if jobs else []
-        if runner is self._engine:
-            self._wake(jobs)
-        returns = using.task.codec.returns
-        return [Handle(self, one.id, duplicate=one.duplicate, returns=returns) for one in done]
-
-    async def aenqueue_many(
-        self,
-        task: Task[..., R] | Using[..., R],
-        rows: Iterable[Any],
-        *,
-        connection: object | None = None,
-    ) -> list[Handle[R]]:
-        """:meth:`enqueue_many` for an event loop."""
-        using, jobs = self._bulk(task, rows)
-        runner = self._runner_for(jobs, connection)
-        if _copies(jobs, runner):
-            await runner.arun(enqueue.load(self.name, jobs[0].queue, jobs[0].priority, jobs))
-            done = [Enqueued(job.id, False) for job in jobs]
-        else:
-            done = await runner.arun(enqueue.many(self.name, jobs)) if jobs else []
-        if runner is self._engine:
-            self._wake(jobs)
-        returns = using.task.codec.returns
-        return [Handle(self, one.id, duplicate=one.duplicate, returns=returns) for one in done]
-
-    def _bulk(
-        self, task: Task[..., R] | Using[..., R], rows: Iterable[Any]
-    ) -> tuple[Using[..., R], list[NewJob]]:
-        using = Using(task) if isinstance(task, Task) else task
-        if using.job_id is not None or using.once is not None:
-            raise InvalidOption("id= and once= name one job; they cannot be given to many.")
-        if using.connection is not None:
-            raise InvalidOption("Give the connection to enqueue_many itself: enqueue_many(…, connection=…).")
-        return using, [using.new_job(args, kwargs) for args, kwargs in rows_of(rows)]
-
-    def _joined(self) -> AnyWork | None:
-        """The transaction in the queue's own database that the calling body has open: enqueues join it."""
-        work = open_work.get()
-        return work if work is not None and work.engine is self._engine else None
-
-    def _runner_for(self, jobs: list[NewJob], connection: object | None) -> Runner:
-        if connection is not None:
-            return self.engine.bind(connection)
-        if (work := self._joined()) is not None:
-            work.queues.update(job.queue for job in jobs)
-            return work.joined()
-        return self.engine
-
     def _store(self, job: NewJob, connection: object | None) -> Enqueued:
         if connection is None and (work := self._joined()) is not None:
             work.queues.add(job.queue)
@@ -351,10 +284,6 @@ class App(Schedules, Reconcilers, Hooks, Locks):
         self._wake((job,))
         return done
 
-    def _wake(self, jobs: Iterable[NewJob]) -> None:
-        for queue in {job.queue for job in jobs if not job.delay_us and job.run_at_us is None}:
-            self.engine.wake(queue)
-
     # ── the rest ────────────────────────────────────────────────────────────────────────────
 
     def handle(self, id: str) -> Handle[Any]:
@@ -378,7 +307,3 @@ class App(Schedules, Reconcilers, Hooks, Locks):
 
     def __repr__(self) -> str:
         return f"<App {self.name!r}, {len(self.tasks)} tasks>"
-
-
-def _copies(jobs: list[NewJob], runner: Runner) -> bool:
-    return len(jobs) >= COPY_FROM and runner.can_copy and all(job.plain for job in jobs)

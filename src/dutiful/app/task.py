@@ -300,6 +300,11 @@ class Using(Generic[P, R]):
         done = await self.task.app._astore(job, self.connection)
         return Handle(self.task.app, done.id, duplicate=done.duplicate, returns=self.task.codec.returns)
 
+    @property
+    def queue(self) -> str:
+        """Where its jobs go."""
+        return str(self._options["queue"])
+
     def new_job(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NewJob:
         """The job that would be stored for these arguments, which are checked here."""
         task, codec = self.task, self.task.codec

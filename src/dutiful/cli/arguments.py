@@ -31,12 +31,12 @@ def from_pairs(task: Task[..., Any], pairs: Iterable[str]) -> Call:
     return (), found
 
 
-def from_json(task: Task[..., Any], text: str) -> Call:
-    """Arguments from ``--args``: an object is keyword arguments, an array positional ones."""
+def from_json(task: Task[..., Any], text: str | bytes, what: str = "--args") -> Call:
+    """Arguments from ``--args`` (or what else it is): an object is keyword arguments, an array positional."""
     try:
         given = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        raise click.UsageError(f"--args is no JSON: {error}.") from None
+        raise click.UsageError(f"{what} is no JSON: {error}.") from None
     if isinstance(given, dict):
         return (), {
             name: _typed(task, name, msgspec.json.encode(value), value) for name, value in given.items()
@@ -48,7 +48,9 @@ def from_json(task: Task[..., Any], text: str) -> Call:
             for name, value in zip(names, given, strict=False)
         )
         return tuple(typed), {}
-    raise click.UsageError('--args is a JSON object, {"order_id": 42}, or an array of positional arguments.')
+    raise click.UsageError(
+        f'{what} is a JSON object, {{"order_id": 42}}, or an array of positional arguments.'
+    )
 
 
 def _typed(task: Task[..., Any], name: str, json: bytes, otherwise: Any) -> Any:

@@ -1,8 +1,9 @@
-"""``dutiful enqueue``: one job, from the shell; checked like a call in the program."""
+"""``dutiful enqueue``: one job, or one for each line of a file; checked like a call in the program."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import IO
 
 import click
 
@@ -12,6 +13,7 @@ from ..model.errors import KeyReused
 from ..model.jobs import OnDuplicate
 from ..model.spans import ago
 from . import arguments
+from .enqueue_rows import enqueue_rows
 from .lazy import SharedCommand
 from .reach import Reach, with_app
 from .session import Session, pass_session
@@ -28,6 +30,16 @@ KNOWN = (
 @click.argument("pairs", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option(
     "--args", "args_json", metavar="JSON", help="The arguments as JSON: '{\"order_id\": 42}' or '[42]'."
+)
+@click.option(
+    "--from",
+    "source",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="A job for each line of a file of such JSON; - is stdin.",
+)
+@click.option(
+    "--skip", type=click.IntRange(min=0), default=0, metavar="N", help="Of --from, not the first N rows."
 )
 @click.option("--once", metavar="KEY", help="The duty's key itself, instead of the task's template.")
 @click.option("--queue", metavar="NAME", help="Another queue than the task's.")
@@ -49,6 +61,8 @@ def enqueue_command(
     task: str,
     pairs: tuple[str, ...],
     args_json: str | None,
+    source: IO[bytes] | None,
+    skip: int,
     once: str | None,
     queue: str | None,
     priority: int | None,
@@ -61,15 +75,17 @@ def enqueue_command(
 ) -> None:
     """Store one job of TASK; prints its id.
 
-    A VALUE is read as the task's annotation says: JSON where that fits, else text.
+    A VALUE is read as the task's annotation says: JSON where that fits, else text. --from stores one for each
+    line of a file, 5,000 in a transaction.
     """
-    if pairs and args_json is not None:
-        raise click.UsageError("KEY=VALUE and --args say the same thing in two ways: give one of them.")
+    if sum((bool(pairs), args_json is not None, source is not None)) > 1:
+        raise click.UsageError("KEY=VALUE, --args and --from say the same thing: give one of them.")
+    if skip and source is None:
+        raise click.UsageError("--skip is for the rows of --from FILE.")
+    if source is not None and (once, job_id) != (None, None):
+        raise click.UsageError("--once and --id name one job; the rows of --from have the task's template.")
     with with_app(session) as app:
         found = app.find_task(task)
-        args, kwargs = (
-            arguments.from_pairs(found, pairs) if args_json is None else arguments.from_json(found, args_json)
-        )
         using = found.using(
             once=once,
             queue=queue,
@@ -80,6 +96,12 @@ def enqueue_command(
             id=job_id,
             on_duplicate=on_duplicate,
             actor=session.who,
+        )
+        if source is not None:
+            enqueue_rows(session, app, using, source, skip=skip, reason=reason)
+            return
+        args, kwargs = (
+            arguments.from_pairs(found, pairs) if args_json is None else arguments.from_json(found, args_json)
         )
         ops = Reach(app.engine, app.name, app).ops(session)
         try:

@@ -41,7 +41,7 @@ def print_table(fitted: Fitted, width: int) -> None:
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Progress]:
+def progress(title: str, total: int | None) -> Iterator[Progress]:
     """A bar on stderr; ``advance(task_ids[0])`` moves it."""
     bar = Progress(
         TextColumn("{task.description}"),

@@ -85,8 +85,32 @@ def by_person(app: str, job: NewJob, *, actor: str, reason: str = "") -> Steps[E
 
 
 @operation
+def batch(
+    app: str, jobs: Sequence[NewJob], *, copies: bool, actor: str = "", reason: str = ""
+) -> Steps[list[Enqueued]]:
+    """As :func:`many`; those of one lane, due now and without keys, by COPY where ``copies`` says so.
+
+    With an ``actor`` it is audited in the same transaction, as one act.
+    """
+    if copies:
+        yield from _load(app, jobs[0].queue, jobs[0].priority, jobs)
+        done = [Enqueued(job.id, False) for job in jobs]
+    else:
+        done = yield from store_many(app, jobs)
+    if actor:
+        again = sum(one.duplicate for one in done)
+        after = f"{len(done) - again:,} enqueued, {again:,} there already"
+        yield note("enqueue", app, actor, f"task {jobs[0].task}", f"{len(jobs):,} rows", after, reason)
+    return done
+
+
+@operation
 def load(app: str, queue: str, priority: int, jobs: Iterable[NewJob]) -> Steps[None]:
     """Store many jobs of one lane, due now and without declared keys, by COPY (PostgreSQL only)."""
+    yield from _load(app, queue, priority, jobs)
+
+
+def _load(app: str, queue: str, priority: int, jobs: Iterable[NewJob]) -> Steps[None]:
     tasks: Counter[str] = Counter()
 
     def counted() -> Iterable[NewJob]:
@@ -102,10 +126,8 @@ def load(app: str, queue: str, priority: int, jobs: Iterable[NewJob]) -> Steps[N
     )
     yield Load("copy_jobs", "job", COPY_COLUMNS, rows)
     if tasks:
-        yield Call(
-            "count_accepted",
-            {"app": app, "accepted": _accepted({(queue, priority, task): n for task, n in tasks.items()})},
-        )
+        accepted = _accepted({(queue, priority, task): n for task, n in tasks.items()})
+        yield Call("count_accepted", {"app": app, "accepted": accepted})
 
 
 def _many(app: str, jobs: Sequence[NewJob]) -> Steps[list[Enqueued]]:

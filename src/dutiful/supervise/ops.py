@@ -7,9 +7,10 @@ event loop they belong into a thread (``await asyncio.to_thread(ops.retry, …)`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..app.bulk import Streamed, Told, batch, named, stream
 from ..app.task import Task, Using, repeated
 from ..model.errors import CommitUnknown
 from ..model.jobs import Enqueued, NewJob
@@ -124,6 +125,35 @@ class Ops(DeadOps):
             outcome = act(repeated(job))  # its id is ours: asked for once more, it is one job
         self.engine.wake(job.queue)
         return outcome
+
+    def enqueue_stream(
+        self,
+        wanted: Task[..., Any] | Using[..., Any],
+        rows: Iterable[Any],
+        *,
+        reason: str = "",
+        told: Told | None = None,
+    ) -> Streamed:
+        """Store jobs for rows as :meth:`App.enqueue_stream` does; each batch is an audited act of its own."""
+        using = named(wanted)
+        queue, task = using.queue, using.task.name
+        self.writing("enqueue", queue=queue, task=task)
+
+        def store(jobs: list[NewJob]) -> list[Enqueued]:
+            def act(jobs: list[NewJob]) -> list[Enqueued]:
+                verb = batch(self.name, jobs, self.engine, actor=self.actor.id, reason=reason)
+                done = self.act("enqueue", verb, lambda done: f"{len(done):,} rows of {task}").value
+                assert done is not None  # without an action id it is never a replay
+                return done
+
+            try:
+                done = act(jobs)
+            except CommitUnknown:
+                done = act([repeated(job) for job in jobs])  # their ids are ours
+            self.engine.wake(queue)
+            return done
+
+        return stream(using, rows, store, told)
 
     # ── doubts ──────────────────────────────────────────────────────────────────────────────
 
