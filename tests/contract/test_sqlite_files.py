@@ -6,8 +6,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,32 @@ def test_a_file_that_is_not_there_yet_can_be_claimed(tmp_path: Path) -> None:
         Path(path).touch()
         with pytest.raises(TwoSqliteBuilds):
             sqlite3.connect(path)
+
+
+def test_a_connection_whose_hook_waits_for_the_claim_is_nobody_elses(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread opens the file by apsw just then; its hook wants the lock under which we look."""
+    import apsw
+
+    other = str(tmp_path / "other.db")
+    standard = sqlite3.connect(other)
+    in_hook = threading.Event()
+    opening: list[Future[Any]] = []
+    has_descriptor = builds._has_descriptor
+
+    def look(real: str) -> bool:
+        if not opening:
+            opening.append(pool.submit(apsw.Connection, path))
+            assert in_hook.wait(10)
+        return has_descriptor(real)
+
+    with ThreadPoolExecutor() as pool, Claim(other, "sqlite3"):
+        monkeypatch.setattr(apsw, "connection_hooks", [lambda _: in_hook.set(), *apsw.connection_hooks])
+        monkeypatch.setattr(builds, "_has_descriptor", look)
+        with Claim(path, "apsw"):
+            opening[0].result(10).close()
+    standard.close()
 
 
 def test_what_is_in_memory_is_never_claimed() -> None:

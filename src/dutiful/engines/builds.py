@@ -55,19 +55,34 @@ def claim_file(path: str, driver: Library) -> None:
     real = _file_of(path)
     if real is None:
         return
+    if driver == "apsw":
+        _audit_sqlite3()
+    looks = LOOKS
+    while not _claim(real, driver):
+        looks -= 1
+        if not looks:
+            raise _refusal(real, opened_by="sqlite3", refused=driver)
+        time.sleep(LOOK_AGAIN_S)
+    watch()
+
+
+def _claim(real: str, driver: Library) -> bool:
+    """Claim it, or say that ``sqlite3`` seems to have it open. Raises TwoSqliteBuilds where that is sure.
+
+    The guess is made again, without the lock in between: a connection that apsw is just opening has its
+    file, is not listed yet, and may wait for this very lock, in its hook. Threads that open and close all
+    the time are seen so again and again, but hardly each time; a refusal, which ends the program anyway,
+    takes two seconds.
+    """
     with _lock:
         other: Library = "sqlite3" if driver == "apsw" else "apsw"
-        if _claimed(real, other):
+        if _claimed(real, other) or (driver == "sqlite3" and _open_by_apsw(real)):
             raise _refusal(real, opened_by=other, refused=driver)
-        if driver == "apsw":
-            _audit_sqlite3()
-            # Once it is claimed the hook refuses sqlite3; what is open then is ours, and may be half open.
-            if not _claimed(real, driver) and _surely_open_by_sqlite3(real):
-                raise _refusal(real, opened_by=other, refused=driver)
-        elif _open_by_apsw(real):
-            raise _refusal(real, opened_by=other, refused=driver)
+        # Once it is claimed the hook refuses sqlite3; what is open then is ours, and may be half open.
+        if driver == "apsw" and not _claimed(real, driver) and _open_by_sqlite3(real):
+            return False
         _claims[real, driver] += 1
-    watch()
+        return True
 
 
 def release_file(path: str, driver: Library) -> None:
@@ -163,18 +178,6 @@ def _may_be_apsw(real: str) -> bool:
         if any(_same(real, os.path.realpath(name)) for name in names if name):
             return True
     return False
-
-
-def _surely_open_by_sqlite3(real: str) -> bool:
-    """The guess, made again: a connection that apsw is just opening has its file, and is not listed yet;
-    threads that open and close all the time are seen so again and again, but hardly each time. So a
-    refusal, which ends the program anyway, takes two seconds.
-    """
-    for _ in range(LOOKS):
-        if not _open_by_sqlite3(real):
-            return False
-        time.sleep(LOOK_AGAIN_S)
-    return True
 
 
 def _open_by_sqlite3(real: str) -> bool:

@@ -10,20 +10,6 @@ SELECT t.name, EXISTS (SELECT 1 FROM dutiful.duty AS d WHERE d.app = :app AND d.
          WHERE n.app = :app AND (CAST(:task AS text) IS NULL OR n.name = :task)) AS t
  ORDER BY t.name
 
--- name: checklist_endings
--- What became of the latest jobs since then, by task: a window at the end of the history, by when they were
--- enqueued (ids have an index that says so; times of ending have none on PostgreSQL).
-SELECT h.task, count(*), sum(CASE WHEN h.outcome = 'performed' THEN 1 ELSE 0 END),
-       sum(CASE WHEN h.outcome = 'duplicate' THEN 1 ELSE 0 END),
-       sum(CASE WHEN h.outcome = 'skipped' THEN 1 ELSE 0 END),
-       sum(CASE WHEN h.outcome = 'performed' AND h.gates IS NOT NULL THEN 1 ELSE 0 END)
-  FROM (SELECT o.task, o.outcome, o.gates, o.lane FROM dutiful.history AS o
-         WHERE o.finished_at >= :now - :span
-         ORDER BY o.id DESC LIMIT :window) AS h
-  JOIN dutiful.lane AS l ON l.id = h.lane
- WHERE l.app = :app AND (CAST(:task AS text) IS NULL OR h.task = :task)
- GROUP BY h.task
-
 -- name: checklist_tries
 -- How many runs went well and how many failed since then, by task, as the hours are rolled up.
 SELECT r.task, sum(r.done), sum(r.failed)
