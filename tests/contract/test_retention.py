@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from dutiful.engines.contract import host_now
 from dutiful.model.errors import StoreBusy
+from dutiful.model.ids import make_id
 from dutiful.operations import enqueue, people, retention, workers
+from dutiful.worker.chores import Chores
 from tests.contract.sessions import gated, sessions
 from tests.contract.stores import APP, SECOND, Clock, new
 from tests.contract.world import DAY, LEASE, World
@@ -53,6 +57,58 @@ def test_endings_are_kept_for_their_time_and_then_forgotten(world: World) -> Non
     prune(world)
     assert world.table("history") == []
     assert world.verify() == []
+
+
+def old_failures(world: World, count: int) -> None:
+    """What so many runs died of, long ago; their jobs are forgotten."""
+    rows = ", ".join(f"('{make_id()}', 1, 1, 1, 'E', 'no')" for _ in range(count))
+    world.sql(
+        f"INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, kind, message) VALUES {rows}"
+    )
+
+
+def old_endings(world: World, count: int) -> None:
+    """Copies of the one ending that is there, as old."""
+    columns = [
+        row[1]
+        for row in world.sql("PRAGMA table_info(dutiful_history)")
+        if row[1] not in ("id", "last_token")
+    ]
+    names = ", ".join(columns)
+    numbers = f"SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {count}"
+    world.sql(
+        f"WITH RECURSIVE s(n) AS ({numbers}) INSERT INTO dutiful.history (id, last_token, {names})"
+        f" SELECT lower(hex(randomblob(16))), lower(hex(randomblob(16))), {names} FROM dutiful.history, s"
+    )
+
+
+def test_more_than_a_piece_is_said_to_be_left(store_world: World) -> None:
+    world = store_world
+    old_failures(world, 2 * retention.PIECE)
+    assert [world.run(retention.prune(KEEP)) for _ in range(3)] == [True, True, False]
+    assert world.table("failure") == []
+    if world.engine.name == "sqlite":
+        finished(world)
+        old_endings(world, retention.HISTORY_PIECE)
+        world.clock.advance(8 * DAY)
+        assert [world.run(retention.prune(KEEP)) for _ in range(2)] == [True, False]
+        assert world.table("history") == []
+
+
+def test_a_worker_goes_on_until_nothing_is_left_and_rests_between(store_world: World) -> None:
+    """However many end in ten minutes: a piece each time would fall behind."""
+    world = store_world
+    old_failures(world, 3 * retention.PIECE // 2)
+    worker = SimpleNamespace(app=SimpleNamespace(keep_us=KEEP), engine=world.engine)
+    mine = cast(Any, SimpleNamespace(_worker=worker, _pruning=False))
+    another = cast(Any, SimpleNamespace(_worker=worker, _pruning=False))
+    began = time.monotonic()
+    pause = Chores.prune(mine)
+    assert pause is not None and 0.1 <= pause <= max(0.1, 4 * (time.monotonic() - began))
+    assert len(world.table("failure")) == retention.PIECE // 2
+    assert Chores.prune(another) is None and len(world.table("failure")) == retention.PIECE // 2
+    assert Chores.prune(mine) is None and world.table("failure") == []
+    assert Chores.prune(mine) is None  # not its turn any more
 
 
 def test_the_dead_and_the_living_are_never_pruned(world: World) -> None:

@@ -8,6 +8,8 @@ from .plan import Call, Steps, operation
 
 DAYS_AHEAD = 8
 PIECE = 1000
+HISTORY_PIECE = 5000
+"""So many endings are forgotten at a time on SQLite (``prune_history``); PostgreSQL drops whole days."""
 WORKER_KEEP_US = 86_400_000_000
 
 Cursor = tuple[str, str, str]
@@ -28,13 +30,18 @@ def prepare() -> Steps[None]:
 
 
 @operation
-def prune(keep_us: int) -> Steps[None]:
-    """Forget endings older than ``keep_us``, and what their runs died of; the dead are never pruned."""
+def prune(keep_us: int) -> Steps[bool]:
+    """Forget endings older than ``keep_us``, and what their runs died of; the dead are never pruned.
+
+    A bounded piece of them: returns whether more may be left.
+    """
     yield Call("remember_long", {"keep": keep_us})
-    yield Call("prune_history", {"keep": keep_us})
-    yield Call("prune_failures", {"keep": keep_us, "limit": PIECE})
-    yield Call("prune_events", {"keep": keep_us, "limit": PIECE})
+    endings = yield Call("prune_history", {"keep": keep_us})
+    failures = yield Call("prune_failures", {"keep": keep_us, "limit": PIECE})
+    events = yield Call("prune_events", {"keep": keep_us, "limit": PIECE})
     yield Call("forget_workers", {"keep": WORKER_KEEP_US})
+    pieces = ((endings, HISTORY_PIECE), (failures, PIECE), (events, PIECE))
+    return any(bool(gone) and gone[0][0] == most for gone, most in pieces)
 
 
 @operation

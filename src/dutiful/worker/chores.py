@@ -38,6 +38,8 @@ logger = logging.getLogger("dutiful.worker")
 
 PREPARE_S = 3600.0
 PRUNE_S = 600.0
+PRUNE_REST = 4
+"""A piece is followed by so many times its duration without one: whoever writes gets the file meanwhile."""
 DUTIES_S = 60.0
 DUTIES_REST_S = 600.0
 """So long there is no look at duties after all of them were looked at."""
@@ -65,6 +67,7 @@ class Chores:
         options = worker.options
         self._brake = Brake(lease_s=options.lease_s)
         self._cursor = retention.START
+        self._pruning = False
         self._stop = threading.Event()
         self._beside: list[Part] = [Watching.of(worker), Bookkeeping.of(worker)]
         self._beat_at: dict[str, float] = {}
@@ -273,10 +276,15 @@ class Chores:
         if self._worker.engine.run(workers.turn("prepare", round(PREPARE_S * 1e6))):
             self._worker.engine.run(retention.prepare())
 
-    def prune(self) -> None:
-        """Forget endings that are older than the app keeps them."""
-        if self._worker.engine.run(workers.turn("prune", round(PRUNE_S * 1e6))):
-            self._worker.engine.run(retention.prune(self._worker.app.keep_us))
+    def prune(self) -> float | None:
+        """Forget endings that are older than the app keeps them: a piece, and after a rest the next."""
+        engine = self._worker.engine
+        going, self._pruning = self._pruning, False
+        if not going and not engine.run(workers.turn("prune", round(PRUNE_S * 1e6))):
+            return None
+        began = time.monotonic()
+        self._pruning = engine.run(retention.prune(self._worker.app.keep_us))
+        return max(SOON_S, PRUNE_REST * (time.monotonic() - began)) if self._pruning else None
 
     def prune_duties(self) -> float | None:
         """Forget duties that are remembered no longer, a piece at a time; rest when all were looked at."""

@@ -8,25 +8,33 @@ SELECT dutiful.drop_history_before(:now - :keep::bigint)
 
 -- name: prune_failures
 -- What runs died of is kept as long as their jobs are: dead ones for good.
-DELETE FROM dutiful.failure AS f
- WHERE (f.job_id, f.run_no) IN (
-    SELECT o.job_id, o.run_no FROM dutiful.failure AS o
-     WHERE o.failed_at < :now - :keep::bigint
-       AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = o.job_id)
-       AND NOT EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = o.job_id)
-       AND NOT EXISTS (SELECT 1 FROM dutiful.history AS h WHERE h.id = o.job_id)
-     ORDER BY o.failed_at LIMIT :limit)
+WITH gone AS (
+    DELETE FROM dutiful.failure AS f
+     WHERE (f.job_id, f.run_no) IN (
+        SELECT o.job_id, o.run_no FROM dutiful.failure AS o
+         WHERE o.failed_at < :now - :keep::bigint
+           AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = o.job_id)
+           AND NOT EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = o.job_id)
+           AND NOT EXISTS (SELECT 1 FROM dutiful.history AS h WHERE h.id = o.job_id)
+         ORDER BY o.failed_at LIMIT :limit)
+    RETURNING 1
+)
+SELECT count(*) FROM gone
 
 -- name: prune_events
 -- How runs ended is kept as long as their jobs are.
-DELETE FROM dutiful.event AS f
- WHERE (f.job_id, f.run_no) IN (
-    SELECT o.job_id, o.run_no FROM dutiful.event AS o
-     WHERE o.at < :now - :keep::bigint
-       AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = o.job_id)
-       AND NOT EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = o.job_id)
-       AND NOT EXISTS (SELECT 1 FROM dutiful.history AS h WHERE h.id = o.job_id)
-     ORDER BY o.at LIMIT :limit)
+WITH gone AS (
+    DELETE FROM dutiful.event AS f
+     WHERE (f.job_id, f.run_no) IN (
+        SELECT o.job_id, o.run_no FROM dutiful.event AS o
+         WHERE o.at < :now - :keep::bigint
+           AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = o.job_id)
+           AND NOT EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = o.job_id)
+           AND NOT EXISTS (SELECT 1 FROM dutiful.history AS h WHERE h.id = o.job_id)
+         ORDER BY o.at LIMIT :limit)
+    RETURNING 1
+)
+SELECT count(*) FROM gone
 
 -- name: prune_duties
 -- Forgets duties whose job ended longer ago than they are remembered; walks the key from a cursor,

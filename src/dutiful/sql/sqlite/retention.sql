@@ -11,7 +11,8 @@ SELECT o.lane, o.task, 'pruned', count(*)
  GROUP BY o.lane, o.task;
 DELETE FROM dutiful.history
  WHERE (id, finished_at) IN (SELECT h.id, h.finished_at FROM dutiful.history AS h
-                              WHERE h.finished_at < :now - :keep ORDER BY h.finished_at, h.id LIMIT 5000)
+                              WHERE h.finished_at < :now - :keep ORDER BY h.finished_at, h.id LIMIT 5000);
+SELECT changes()
 
 -- name: prune_failures
 -- What runs died of is kept as long as their jobs are: dead ones for good.
@@ -22,7 +23,8 @@ DELETE FROM dutiful.failure
        AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = o.job_id)
        AND NOT EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = o.job_id)
        AND NOT EXISTS (SELECT 1 FROM dutiful.history AS h WHERE h.id = o.job_id)
-     ORDER BY o.failed_at LIMIT :limit)
+     ORDER BY o.failed_at LIMIT :limit);
+SELECT changes()
 
 -- name: prune_events
 -- How runs ended is kept as long as their jobs are.
@@ -33,7 +35,8 @@ DELETE FROM dutiful.event
        AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = o.job_id)
        AND NOT EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = o.job_id)
        AND NOT EXISTS (SELECT 1 FROM dutiful.history AS h WHERE h.id = o.job_id)
-     ORDER BY o.at LIMIT :limit)
+     ORDER BY o.at LIMIT :limit);
+SELECT changes()
 
 -- name: prune_duties
 -- Forgets duties whose job ended longer ago than they are remembered; walks the key from a cursor,
