@@ -27,9 +27,14 @@ def finished(world: World, verb: str = "complete", **options: object) -> str:
     return job
 
 
-def prune(world: World) -> int:
-    """Both chores; returns how many duties were forgotten."""
-    world.run(retention.prune(KEEP))
+def prune(world: World, keep_us: int = KEEP) -> int:
+    """All chores that forget; returns how many duties were forgotten."""
+    while world.run(retention.prune(keep_us)):
+        pass
+    for what in retention.RUNS:
+        after: int | None = -1
+        while after is not None:
+            after = world.run(retention.prune_runs(what, keep_us, after))
     cursor, duties = retention.START, 0
     while True:
         piece = world.run(retention.prune_duties(cursor))
@@ -59,12 +64,11 @@ def test_endings_are_kept_for_their_time_and_then_forgotten(world: World) -> Non
     assert world.verify() == []
 
 
-def old_failures(world: World, count: int) -> None:
-    """What so many runs died of, long ago; their jobs are forgotten."""
-    rows = ", ".join(f"('{make_id()}', 1, 1, 1, 'E', 'no')" for _ in range(count))
-    world.sql(
-        f"INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, kind, message) VALUES {rows}"
-    )
+def old_failures(world: World, count: int, kept: str | None = None) -> None:
+    """What so many runs died of, one after the other, long ago; of forgotten jobs, or one that is kept."""
+    rows = (f"('{kept or make_id()}', {no}, 1, {no // 3}, 'E', 'no')" for no in range(9, count + 9))
+    columns = "job_id, run_no, attempt, failed_at, kind, message"
+    world.sql(f"INSERT INTO dutiful.failure ({columns}) VALUES {', '.join(rows)}")
 
 
 def old_endings(world: World, count: int) -> None:
@@ -82,32 +86,56 @@ def old_endings(world: World, count: int) -> None:
     )
 
 
-def test_more_than_a_piece_is_said_to_be_left(store_world: World) -> None:
+def test_of_endings_more_than_a_piece_is_said_to_be_left(store_world: World) -> None:
     world = store_world
-    old_failures(world, 2 * retention.PIECE)
-    assert [world.run(retention.prune(KEEP)) for _ in range(3)] == [True, True, False]
-    assert world.table("failure") == []
+    finished(world)
     if world.engine.name == "sqlite":
-        finished(world)
         old_endings(world, retention.HISTORY_PIECE)
-        world.clock.advance(8 * DAY)
-        assert [world.run(retention.prune(KEEP)) for _ in range(2)] == [True, False]
-        assert world.table("history") == []
+    world.clock.advance(9 * DAY)
+    left = [world.run(retention.prune(KEEP)) for _ in range(2)]
+    assert left == [world.engine.name == "sqlite", False]
+    assert world.table("history") == []
+
+
+def test_what_is_known_of_runs_is_walked_piece_by_piece(store_world: World) -> None:
+    """What belongs to the dead is passed by, and not looked at again and again."""
+    world = store_world
+    dead = finished(world, "bury")
+    old_failures(world, 3 * retention.PIECE // 2, dead)
+    old_failures(world, 2 * retention.PIECE)
+    after: int | None = -1
+    looked = []
+    while after is not None:
+        looked.append(after)
+        after = world.run(retention.prune_runs("failures", KEEP, after))
+    assert len(looked) == 4 and looked == sorted(looked)
+    rows = world.table("failure")
+    assert len(rows) == 3 * retention.PIECE // 2 + 1 and {row["job_id"] for row in rows} == {dead}
 
 
 def test_a_worker_goes_on_until_nothing_is_left_and_rests_between(store_world: World) -> None:
     """However many end in ten minutes: a piece each time would fall behind."""
     world = store_world
     old_failures(world, 3 * retention.PIECE // 2)
-    worker = SimpleNamespace(app=SimpleNamespace(keep_us=KEEP), engine=world.engine)
-    mine = cast(Any, SimpleNamespace(_worker=worker, _pruning=False))
-    another = cast(Any, SimpleNamespace(_worker=worker, _pruning=False))
-    began = time.monotonic()
-    pause = Chores.prune(mine)
-    assert pause is not None and 0.1 <= pause <= max(0.1, 4 * (time.monotonic() - began))
-    assert len(world.table("failure")) == retention.PIECE // 2
-    assert Chores.prune(another) is None and len(world.table("failure")) == retention.PIECE // 2
-    assert Chores.prune(mine) is None and world.table("failure") == []
+
+    def chores() -> Any:
+        worker = SimpleNamespace(app=SimpleNamespace(keep_us=KEEP), engine=world.engine)
+        one = SimpleNamespace(_worker=worker, _pieces=None)
+        one._forget = lambda: Chores._forget(cast(Any, one))
+        return one
+
+    mine, another = chores(), chores()
+    pauses = []
+    while True:
+        began = time.monotonic()
+        pause = Chores.prune(mine)
+        if pause is None:
+            break
+        assert 0.1 <= pause <= max(0.1, 4 * (time.monotonic() - began))
+        pauses.append(pause)
+        assert Chores.prune(another) is None  # it is not its turn
+    assert len(pauses) == 3  # after the endings, and after each of two pieces of failures
+    assert world.table("failure") == []
     assert Chores.prune(mine) is None  # not its turn any more
 
 

@@ -7,6 +7,7 @@ import pytest
 from dutiful.model.errors import JobNotFound
 from dutiful.operations import people, retention, timeline
 from tests.contract.stores import APP, SECOND
+from tests.contract.test_retention import prune
 from tests.contract.world import DAY, World
 
 
@@ -77,9 +78,8 @@ def test_events_go_when_their_job_is_forgotten(store_world: World) -> None:
         [lease] = world.claim()
         world.end(lease, verb, **({"delay_us": 0} if verb in ("fail", "snooze") else {}))
         world.clock.advance(DAY)
-        world.run(retention.prune(3 * DAY))
+        prune(world, 3 * DAY)
         assert len(world.table("event")) == 1
     world.clock.advance(9 * DAY)
-    for _ in range(2):
-        world.run(retention.prune(3 * DAY))
+    prune(world, 3 * DAY)
     assert world.table("event") == []

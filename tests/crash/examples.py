@@ -493,6 +493,8 @@ EXAMPLES: dict[str, Example] = {
     "watchers.beat": lambda w: watchers.beat("reaper", 1),
     "watchers.watchers": lambda w: watchers.watchers(APP),
     "retention.prune": lambda w: retention.prune(1),
+    "retention.prune_runs": lambda w: retention.prune_runs("failures", 1),
+    "retention.prune_runs of events": lambda w: retention.prune_runs("events", 1),
     "retention.prune_duties": lambda w: retention.prune_duties(retention.START),
     "schedules.look": lambda w: schedules.look(APP),
     "schedules.declare": lambda w: schedules.declare(APP, w.me, [declared("new"), declared("due", 9)]),

@@ -205,6 +205,8 @@ class Teller(World):
     def prune(self) -> None:
         self.clock.advance(self.chance.randrange(4) * DAY)
         self.run(retention.prune(2 * DAY))
+        for what in retention.RUNS:
+            self.run(retention.prune_runs(what, 2 * DAY))
         self.run(retention.prune_duties(retention.START))
 
     def later(self) -> None:

@@ -333,6 +333,8 @@ class Machine(RuleBasedStateMachine):
     def forget(self) -> None:
         def prune(store: Store) -> None:
             store.run(retention.prune(store.app.keep_us))
+            for what in retention.RUNS:
+                store.run(retention.prune_runs(what, store.app.keep_us))
             store.run(retention.prune_duties(retention.START))
 
         self.each(prune)

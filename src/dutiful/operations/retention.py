@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 from msgspec import Struct
 
 from .plan import Call, Steps, operation
 
 DAYS_AHEAD = 8
+Runs = Literal["failures", "events"]
+"""What is known of single runs: what they died of, how they ended."""
+
 PIECE = 1000
 HISTORY_PIECE = 5000
 """So many endings are forgotten at a time on SQLite (``prune_history``); PostgreSQL drops whole days."""
 WORKER_KEEP_US = 86_400_000_000
+
+FOREVER = 2**62
+RUNS: Mapping[Runs, tuple[str, str]] = {
+    "failures": ("failures_until", "prune_failures"),
+    "events": ("events_until", "prune_events"),
+}
 
 Cursor = tuple[str, str, str]
 START: Cursor = ("", "", "")
@@ -31,17 +43,29 @@ def prepare() -> Steps[None]:
 
 @operation
 def prune(keep_us: int) -> Steps[bool]:
-    """Forget endings older than ``keep_us``, and what their runs died of; the dead are never pruned.
+    """Forget endings older than ``keep_us``, a bounded piece; the dead are never pruned.
 
-    A bounded piece of them: returns whether more may be left.
+    Returns whether more may be left.
     """
     yield Call("remember_long", {"keep": keep_us})
-    endings = yield Call("prune_history", {"keep": keep_us})
-    failures = yield Call("prune_failures", {"keep": keep_us, "limit": PIECE})
-    events = yield Call("prune_events", {"keep": keep_us, "limit": PIECE})
+    gone = yield Call("prune_history", {"keep": keep_us})
     yield Call("forget_workers", {"keep": WORKER_KEEP_US})
-    pieces = ((endings, HISTORY_PIECE), (failures, PIECE), (events, PIECE))
-    return any(bool(gone) and gone[0][0] == most for gone, most in pieces)
+    return bool(gone) and gone[0][0] == HISTORY_PIECE
+
+
+@operation
+def prune_runs(what: Runs, keep_us: int, after_us: int = -1) -> Steps[int | None]:
+    """Forget what runs of forgotten jobs died of (or how they ended) longer ago than ``keep_us``.
+
+    One piece of those behind ``after_us``, an instant: what belongs to jobs that are kept is passed by, as
+    the dead may be many. Returns where the next piece begins; None where it is through.
+    """
+    params = {"after": after_us, "keep": keep_us}
+    look, forget = RUNS[what]
+    rows = yield Call(look, {**params, "limit": PIECE})
+    until = rows[0][0] if rows else None
+    yield Call(forget, {**params, "until": FOREVER if until is None else until})
+    return None if until is None else int(until)
 
 
 @operation

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +67,7 @@ class Chores:
         options = worker.options
         self._brake = Brake(lease_s=options.lease_s)
         self._cursor = retention.START
-        self._pruning = False
+        self._pieces: Iterator[bool] | None = None
         self._stop = threading.Event()
         self._beside: list[Part] = [Watching.of(worker), Bookkeeping.of(worker)]
         self._beat_at: dict[str, float] = {}
@@ -278,13 +278,26 @@ class Chores:
 
     def prune(self) -> float | None:
         """Forget endings that are older than the app keeps them: a piece, and after a rest the next."""
-        engine = self._worker.engine
-        going, self._pruning = self._pruning, False
-        if not going and not engine.run(workers.turn("prune", round(PRUNE_S * 1e6))):
-            return None
+        if self._pieces is None:
+            if not self._worker.engine.run(workers.turn("prune", round(PRUNE_S * 1e6))):
+                return None
+            self._pieces = self._forget()
+        pieces, self._pieces = self._pieces, None
         began = time.monotonic()
-        self._pruning = engine.run(retention.prune(self._worker.app.keep_us))
-        return max(SOON_S, PRUNE_REST * (time.monotonic() - began)) if self._pruning else None
+        if next(pieces, None) is None:
+            return None
+        self._pieces = pieces
+        return max(SOON_S, PRUNE_REST * (time.monotonic() - began))
+
+    def _forget(self) -> Iterator[bool]:
+        engine, keep_us = self._worker.engine, self._worker.app.keep_us
+        while engine.run(retention.prune(keep_us)):
+            yield True
+        for what in retention.RUNS:
+            after: int | None = -1
+            while after is not None:
+                yield True
+                after = engine.run(retention.prune_runs(what, keep_us, after))
 
     def prune_duties(self) -> float | None:
         """Forget duties that are remembered no longer, a piece at a time; rest when all were looked at."""

@@ -14,30 +14,6 @@ DELETE FROM dutiful.history
                               WHERE h.finished_at < :now - :keep ORDER BY h.finished_at, h.id LIMIT 5000);
 SELECT changes()
 
--- name: prune_failures
--- What runs died of is kept as long as their jobs are: dead ones for good.
-DELETE FROM dutiful.failure
- WHERE (job_id, run_no) IN (
-    SELECT o.job_id, o.run_no FROM dutiful.failure AS o
-     WHERE o.failed_at < :now - :keep
-       AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = o.job_id)
-       AND NOT EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = o.job_id)
-       AND NOT EXISTS (SELECT 1 FROM dutiful.history AS h WHERE h.id = o.job_id)
-     ORDER BY o.failed_at LIMIT :limit);
-SELECT changes()
-
--- name: prune_events
--- How runs ended is kept as long as their jobs are.
-DELETE FROM dutiful.event
- WHERE (job_id, run_no) IN (
-    SELECT o.job_id, o.run_no FROM dutiful.event AS o
-     WHERE o.at < :now - :keep
-       AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = o.job_id)
-       AND NOT EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = o.job_id)
-       AND NOT EXISTS (SELECT 1 FROM dutiful.history AS h WHERE h.id = o.job_id)
-     ORDER BY o.at LIMIT :limit);
-SELECT changes()
-
 -- name: prune_duties
 -- Forgets duties whose job ended longer ago than they are remembered; walks the key from a cursor,
 -- a bounded piece at a time. The last row says where it came to.
