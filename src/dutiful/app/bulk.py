@@ -179,7 +179,9 @@ def named(task: Task[P, R] | Using[P, R]) -> Using[P, R]:
     if using.job_id is not None or using.once is not None:
         raise InvalidOption("id= and once= name one job; they cannot be given to many.")
     if using.connection is not None:
-        raise InvalidOption("Give the connection to enqueue_many itself: enqueue_many(…, connection=…).")
+        raise InvalidOption(
+            "Give the connection to the bulk enqueue itself: app.enqueue_many(…, connection=…)."
+        )
     return using
 
 

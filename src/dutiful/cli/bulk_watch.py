@@ -10,6 +10,7 @@ from types import FrameType
 
 from ..operations.bulk_values import Bulk
 from ..supervise.ops import Ops
+from .bars import bar
 from .session import Session
 
 LOOK_S = 0.5
@@ -94,20 +95,14 @@ def _interruptible() -> Iterator[_Told]:
 
 @contextmanager
 def _bar(session: Session, bulk: Bulk, title: str) -> Iterator[Callable[[Bulk], None]]:
-    """A bar where a person looks at a terminal; else nothing."""
-    if not session.printer.rich or session.quiet or bulk.intended <= 1:
+    """How far it is, where somebody looks; not for one job."""
+    if bulk.intended <= 1:
         yield lambda _: None
         return
-    try:
-        from .rich_tables import progress
-    except ImportError:
-        yield lambda _: None
-        return
-    with progress(title, bulk.intended) as bar:
-        only = bar.task_ids[0]
+    with bar(session, title, bulk.intended) as tell:
 
         def show(now: Bulk) -> None:
             left = f"skipped {now.skipped + now.failed:,}" if now.skipped or now.failed else ""
-            bar.update(only, completed=now.intended - now.left, refused=f"{now.per_s:,.0f}/s {left}")
+            tell(now.intended - now.left, f"{now.per_s:,.0f}/s {left}")
 
         yield show

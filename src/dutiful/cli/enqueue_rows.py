@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import IO, Any
 
 import click
@@ -13,6 +12,7 @@ from ..app.bulk import Streamed
 from ..app.task import Using
 from ..model.errors import DutifulError
 from . import arguments
+from .bars import bar
 from .reach import Reach
 from .session import Session
 
@@ -24,12 +24,13 @@ def enqueue_rows(
     rows = _Rows(using, source, skip)
     so_far = Streamed(0, 0)
 
-    with _bar(session, using.task.name, _lines(source), skip) as show:
+    with bar(session, f"enqueue {using.task.name}", _lines(source)) as show:
+        show(skip, "")
 
         def told(now: Streamed) -> None:
             nonlocal so_far
             so_far = now
-            show(now)
+            show(skip + now.rows, f"{now.duplicates:,} there already" if now.duplicates else "")
 
         ops = Reach(app.engine, app.name, app).ops(session)
         try:
@@ -93,25 +94,3 @@ def _lines(source: IO[bytes]) -> int | None:
     except OSError:
         return None
     return count
-
-
-@contextmanager
-def _bar(session: Session, task: str, total: int | None, skip: int) -> Iterator[Callable[[Streamed], None]]:
-    """A bar where a person looks at a terminal; else nothing."""
-    if not session.printer.rich or session.quiet:
-        yield lambda _: None
-        return
-    try:
-        from .rich_tables import progress
-    except ImportError:
-        yield lambda _: None
-        return
-    with progress(f"enqueue {task}", total) as bar:
-        only = bar.task_ids[0]
-        bar.update(only, completed=skip)
-
-        def show(now: Streamed) -> None:
-            again = f"{now.duplicates:,} there already" if now.duplicates else ""
-            bar.update(only, completed=skip + now.rows, refused=again)
-
-        yield show
