@@ -218,7 +218,7 @@ class OnPostgres(Ours):
     rates = {
         "enqueue_one": 2_000,
         "enqueue_bulk": 50_000,
-        "drain": 12_000,
+        "drain": 24_000,
         "drain_once": 1_500,
         "drain_group": 5_000,
     }

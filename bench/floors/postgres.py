@@ -34,7 +34,7 @@ class Floor(Subject):
     rates = {
         "enqueue_one": 2_500,
         "enqueue_bulk": 50_000,
-        "drain": 15_000,
+        "drain": 24_000,
         "drain_once": 1_500,
         "drain_group": 1_500,
     }

@@ -42,7 +42,7 @@ class Peer(Looped):
     name = "arq"
     store = "redis"
     bulk = 200  # a call is a connection here, and Redis has so many
-    rates = {"enqueue_one": 1_000, "enqueue_bulk": 2_000, "drain": 600}
+    rates = {"enqueue_one": 1_000, "enqueue_bulk": 2_000, "drain": 1_200}
 
     async def connect(self) -> None:
         self.redis = Redis.from_url(self.place.url)

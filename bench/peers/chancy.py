@@ -54,7 +54,7 @@ class Peer(Looped):
     name = "chancy"
     store = "postgres"
     finished = FINISHED
-    rates = {"enqueue_one": 700, "enqueue_bulk": 4_000, "drain": 1_800}
+    rates = {"enqueue_one": 700, "enqueue_bulk": 4_000, "drain": 4_400}
 
     async def connect(self) -> None:
         self.chancy = application(self.place.url)

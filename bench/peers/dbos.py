@@ -45,7 +45,7 @@ class Peer(Driven):
     name = "dbos"
     store = "postgres"
     finished = FINISHED
-    rates = {"enqueue_one": 300, "enqueue_bulk": 1_000, "drain": 500}
+    rates = {"enqueue_one": 300, "enqueue_bulk": 1_000, "drain": 800}
 
     def prepare(self) -> None:
         logging.getLogger("dbos").setLevel(logging.WARNING)

@@ -32,7 +32,7 @@ def noop(index: int) -> None:
 class Peer(Driven):
     name = "dramatiq"
     store = "redis"
-    rates = {"enqueue_one": 4_000, "enqueue_bulk": 4_000, "drain": 2_300}
+    rates = {"enqueue_one": 4_000, "enqueue_bulk": 4_000, "drain": 3_300}
 
     def prepare(self) -> None:
         self.redis = Redis.from_url(self.place.url)

@@ -42,7 +42,7 @@ class Peer(Driven):
     name = "procrastinate"
     store = "postgres"
     finished = FINISHED
-    rates = {"enqueue_one": 1_000, "enqueue_bulk": 10_000, "drain": 600}
+    rates = {"enqueue_one": 1_000, "enqueue_bulk": 10_000, "drain": 400}
 
     def prepare(self) -> None:
         self.connection = psycopg.connect(self.place.url, autocommit=True)

@@ -37,7 +37,7 @@ def queue(url: str) -> RedisQueue:
 class Peer(Looped):
     name = "saq"
     store = "redis"
-    rates = {"enqueue_one": 1_500, "enqueue_bulk": 3_000, "drain": 800}
+    rates = {"enqueue_one": 1_500, "enqueue_bulk": 3_000, "drain": 1_500}
 
     async def connect(self) -> None:
         self.redis = Redis.from_url(self.place.url)

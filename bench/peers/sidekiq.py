@@ -61,7 +61,7 @@ end
 class Peer(Driven):
     name = "sidekiq"
     store = "redis"
-    rates = {"enqueue_one": 4_000, "enqueue_bulk": 20_000, "drain": 4_000}
+    rates = {"enqueue_one": 4_000, "enqueue_bulk": 20_000, "drain": 7_000}
 
     def prepare(self) -> None:
         self.redis = Redis.from_url(self.place.url)

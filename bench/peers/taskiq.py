@@ -38,7 +38,7 @@ class Peer(Looped):
     name = "taskiq"
     store = "redis"
     bulk = 200  # a call is a connection here, and Redis has so many
-    rates = {"enqueue_one": 2_000, "enqueue_bulk": 4_000, "drain": 1_500}
+    rates = {"enqueue_one": 2_000, "enqueue_bulk": 4_000, "drain": 2_500}
 
     async def connect(self) -> None:
         self.redis = Redis.from_url(self.place.url)
