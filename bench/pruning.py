@@ -1,7 +1,7 @@
 """Forgets old endings as a worker's chore does, from a process of its own: ``python -m bench.pruning``.
 
-It says "ready", waits for a line, and then prunes piece after piece until nothing old is left, without a
-rest: a worker rests between its pieces. Its last line is JSON: seconds and pieces.
+It says "ready", waits for a line, and then prunes piece after piece until nothing old is left, with the rests
+that a worker makes. Its last line is JSON: seconds and pieces.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ def asker(url: str, keep_us: int) -> Callable[[], bool]:
 def main() -> None:
     from dutiful import App
     from dutiful.operations import retention
+    from dutiful.worker.chores import PRUNE_REST, SOON_S
 
     url = os.environ[URL_VARIABLE]
     app = App("bench", url)
@@ -71,8 +72,10 @@ def main() -> None:
     sys.stdin.readline()
     began, pieces = time.monotonic(), 0
     while old():
+        piece_began = time.monotonic()
         app.engine.run(retention.prune(app.keep_us))
         pieces += 1
+        time.sleep(max(SOON_S, PRUNE_REST * (time.monotonic() - piece_began)))
     print(json.dumps({"seconds": time.monotonic() - began, "pieces": pieces}), flush=True)
 
 

@@ -10,9 +10,9 @@ from typing import Any, TypeVar, cast
 from dutiful.engines.contract import Engine
 from dutiful.engines.postgres import PostgresEngine
 from dutiful.engines.sqlite import SqliteEngine
-from dutiful.model.ids import make_id
+from dutiful.model.ids import make_id, make_ids
 from dutiful.model.jobs import Ending, Enqueued, Lane, Lease, NewJob, NewWorker
-from dutiful.operations import claims, enqueue, settle, workers
+from dutiful.operations import claims, enqueue, retention, settle, workers
 from dutiful.operations.plan import Operation
 from dutiful.sql import sqlite_names
 from tests.contract import warm
@@ -99,6 +99,18 @@ def new(key: str | None = None, args: str = '{"n":1}', **options: Any) -> NewJob
     """A job to be; its arguments' hash is the arguments themselves."""
     fields: dict[str, Any] = {"id": make_id(), "task": "send", "queue": "default", "priority": 0}
     return NewJob(**(fields | {"args": args.encode(), "key": key, "args_hash": args} | options))
+
+
+def pruned(run: Run, keep_us: int) -> None:
+    """Forget all endings that are older."""
+    while run(retention.prune(keep_us)):
+        pass
+
+
+def loaded(count: int) -> Operation[list[Enqueued]]:
+    """So many alike by COPY."""
+    like = new()
+    return enqueue.load(APP, like, make_ids(count), count * [like.args])
 
 
 def store(run: Run, job: NewJob) -> Enqueued:

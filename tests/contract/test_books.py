@@ -16,7 +16,7 @@ from dutiful.model.jobs import NewJob
 from dutiful.operations import books, doubts, enqueue, lanes, people, retention, verify
 from dutiful.sql import EngineName
 from tests.contract.planting import Change, planted
-from tests.contract.stores import APP, new
+from tests.contract.stores import APP, loaded, new, pruned
 from tests.contract.world import DAY, World, world_at
 
 
@@ -130,7 +130,7 @@ def test_endings_that_are_forgotten_are_counted(store_world: World) -> None:
     world.run(retention.prepare())
     before = len(world.table("history"))
     world.clock.advance(30 * DAY)
-    world.run(retention.prune(7 * DAY))
+    pruned(world.run, 7 * DAY)
     assert before and world.table("history") == []
     assert lacks(world) == {}
     fold(world)
@@ -152,7 +152,7 @@ def test_a_repeated_id_that_had_ended_is_not_accepted_again(store_world: World) 
 def test_a_bulk_load_is_accepted(pg_world: World) -> None:
     world = pg_world
     open_books(world)
-    world.run(enqueue.load(APP, "default", 0, (new() for _ in range(50))))
+    world.run(loaded(50))
     assert accepted(world) == 50 and lacks(world) == {}
 
 
@@ -306,5 +306,5 @@ def test_planted_bugs_are_noticed(store_world: World, bug: str) -> None:
         fold(world)
         world.run(retention.prepare())
         world.clock.advance(30 * DAY)
-        world.run(retention.prune(7 * DAY))
+        pruned(world.run, 7 * DAY)
     assert lacks(world) != {}

@@ -31,7 +31,7 @@ from dutiful.operations import enqueue, inspect
 from dutiful.operations.plan import Step
 from tests.contract import lenders
 from tests.contract.lenders import Lender
-from tests.contract.stores import APP, Clock, jobs, look, new, opened, write
+from tests.contract.stores import APP, Clock, jobs, loaded, look, new, opened, write
 
 Make = Callable[[str], Lender]
 
@@ -602,7 +602,7 @@ def test_a_load_goes_with_the_caller(postgres_url: str, name: str) -> None:
         lender = lenders.POSTGRES[name](postgres_url)
         assert engine.bind(lender.lent).can_copy
         for end, number in ((lender.rollback, 0), (lender.commit, 1200)):
-            lender.run(engine, enqueue.load(APP, "default", 0, [new() for _ in range(1200)]))
+            lender.run(engine, loaded(1200))
             assert jobs(engine) == []
             end()
             assert len(jobs(engine)) == number
@@ -623,7 +623,7 @@ def test_other_kinds_have_no_copy(store_url: str) -> None:
         assert not engine.bind(lender.lent).can_copy
         lender.begin()
         with pytest.raises(TypeError, match="batches"):
-            lender.run(engine, enqueue.load(APP, "default", 0, [new()]))
+            lender.run(engine, loaded(1))
         lender.rollback()
         lender.close()
         assert empty(engine)

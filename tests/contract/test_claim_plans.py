@@ -19,7 +19,7 @@ from dutiful.engines.urls import open_engine
 from dutiful.operations import claims, enqueue, settle
 from dutiful.sql.render import render
 from tests.contract.sessions import PATIENCE_S, Session, sessions
-from tests.contract.stores import APP, new
+from tests.contract.stores import APP, loaded, new
 from tests.contract.world import KNOWN, World, ending
 
 MANY = 100_000
@@ -56,7 +56,7 @@ def full(pg_world: World) -> World:
     pg_world.sql("ALTER TABLE dutiful.job SET (autovacuum_enabled = false)")
     pg_world.sql("ANALYZE dutiful.job")
     pg_world.worker()
-    pg_world.run(enqueue.load(APP, "default", 0, (new() for _ in range(10))))
+    pg_world.run(loaded(10))
     pg_world.sql(
         "INSERT INTO dutiful.job (id, lane, run_at, enqueued_at, delivery, crashes_max, task, args_version,"
         " args) SELECT gen_random_uuid(), 1, 0, 0, 'at_least_once', 3, 'send', 1, '{}'"
@@ -124,7 +124,7 @@ def emptied(pg_world: World) -> World:
     """Analysed when all jobs had ended, and their pages were still there: nothing is what is expected."""
     pg_world.sql("ALTER TABLE dutiful.job SET (autovacuum_enabled = false)")
     pg_world.worker()
-    pg_world.run(enqueue.load(APP, "default", 0, (new() for _ in range(1_000))))
+    pg_world.run(loaded(1_000))
     pg_world.sql("DELETE FROM dutiful.job")
     pg_world.sql("ANALYZE dutiful.job")
     [found] = pg_world.sql("SELECT relpages > 0, reltuples FROM pg_class WHERE oid = 'dutiful.job'::regclass")
@@ -193,7 +193,7 @@ def check_claims_are_hot(world: World) -> None:
     jobs = 5000
     world.sql("ALTER TABLE dutiful.job SET (autovacuum_enabled = false)")
     with closing(open_engine(world.engine.url)) as engine:
-        engine.run(enqueue.load(APP, "default", 0, (new() for _ in range(jobs // 2))))
+        engine.run(loaded(jobs // 2))
         engine.run(enqueue.many(APP, [new(f"k{number}") for number in range(jobs // 2)]))
     worker = world.worker()
     leases = []

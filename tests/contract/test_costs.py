@@ -20,6 +20,7 @@ from dutiful.engines.drive import drive
 from dutiful.engines.postgres import PostgresEngine
 from dutiful.engines.postgres_transactions import OwnTransaction, filled
 from dutiful.engines.urls import open_engine
+from dutiful.model.gates import Gate
 from dutiful.model.jobs import Ending, Lane, Lease
 from dutiful.operations import claims, enqueue, numbers, settle, verify
 from dutiful.operations.plan import Call, Operation, Rows, Steps, query, together
@@ -124,6 +125,17 @@ def asked_for(world: World, operation: Operation[T]) -> tuple[T, list[str]]:
         return world.run(operation), seen
     finally:
         world.engine.observe = before  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("key", ["k", None])
+def test_a_job_at_gates_that_are_there_is_one_statement(store_world: World, key: str | None) -> None:
+    gates = (Gate("order", "o", 1), Gate("lock", "l", 2))
+    stored, names = asked_for(store_world, enqueue.one(APP, new(gates=gates)))
+    assert not stored.duplicate and len(names) > 1  # its gates are made
+    stored, names = asked_for(store_world, enqueue.one(APP, new(key, gates=gates)))
+    assert not stored.duplicate and names == ["enqueue_gated_job"]
+    again, names = asked_for(store_world, enqueue.one(APP, new("k", gates=gates)))
+    assert again.duplicate == (key == "k")
 
 
 def test_a_batch_is_one_statement_however_large(store_world: World) -> None:

@@ -9,9 +9,9 @@ import pytest
 from dutiful.model.effects import QUIET_US, Terms
 from dutiful.model.errors import DoubtRefused, DutyTaken, JobNotFound, NotProven, WrongState
 from dutiful.model.jobs import Failure, Lease
-from dutiful.operations import doubts, effects, enqueue, people, retention, starts, workers
+from dutiful.operations import doubts, effects, enqueue, people, starts, workers
 from tests.contract.sessions import gated, sessions
-from tests.contract.stores import APP, SECOND, new
+from tests.contract.stores import APP, SECOND, new, pruned
 from tests.contract.ways import cut_off, dead, in_doubt, running, started
 from tests.contract.world import DAY, World
 
@@ -240,10 +240,10 @@ def test_the_proof_is_kept_while_the_doubt_stands(world: World) -> None:
     job = lost(world, "WorkerLost", "died")
     world.sql("UPDATE dutiful.worker SET reaped_at = gone_at")
     world.clock.advance(30 * DAY)
-    world.run(retention.prune(7 * DAY))
+    pruned(world.run, 7 * DAY)
     assert len(world.table("worker")) == 1
     decide(world, doubts.refute, job)
-    world.run(retention.prune(7 * DAY))
+    pruned(world.run, 7 * DAY)
     assert world.table("worker") == []
 
 

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from dutiful.engines.contract import Engine, host_now
 from dutiful.model.errors import KeyReused, SchemaMissing
+from dutiful.model.ids import make_ids
 from dutiful.model.jobs import REMEMBER_US, Enqueued
 from dutiful.operations import audit, enqueue
 from tests.contract.stores import (
@@ -428,11 +429,13 @@ def test_an_empty_batch_is_nothing(run: Run, engine: Engine) -> None:
 def test_a_load_brings_jobs_by_copy(postgres_url: str, name: str) -> None:
     with opened(postgres_url) as engine:
         assert engine.can_copy
-        batch = [new(args=f'{{"n":{n}}}') for n in range(1500)]
+        ids = make_ids(1500)
+        args = [b'{"n":%d}' % n for n in range(1500)]
 
-        face(engine, name)(enqueue.load(APP, "default", 0, batch))
+        done = face(engine, name)(enqueue.load(APP, new(), ids, args))
 
-        assert jobs(engine) == sorted(job.id for job in batch)
+        assert done == [Enqueued(id, False) for id in ids]
+        assert jobs(engine) == ids
         rows = look(engine, "SELECT args FROM dutiful.job WHERE ready_seq IS NOT NULL ORDER BY ready_seq")
         assert [json.loads(row[0])["n"] for row in rows] == list(range(1500))
 

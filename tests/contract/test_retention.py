@@ -9,12 +9,13 @@ from typing import Any, cast
 import pytest
 
 from dutiful.engines.contract import host_now
+from dutiful.engines.postgres import LOCK_TIMEOUT_S
 from dutiful.model.errors import StoreBusy
 from dutiful.model.ids import make_id
 from dutiful.operations import enqueue, people, retention, workers
 from dutiful.worker.chores import Chores
 from tests.contract.sessions import gated, sessions
-from tests.contract.stores import APP, SECOND, Clock, new
+from tests.contract.stores import APP, SECOND, Clock, new, pruned
 from tests.contract.world import DAY, LEASE, World
 
 KEEP = 7 * DAY
@@ -29,8 +30,7 @@ def finished(world: World, verb: str = "complete", **options: object) -> str:
 
 def prune(world: World, keep_us: int = KEEP) -> int:
     """All chores that forget; returns how many duties were forgotten."""
-    while world.run(retention.prune(keep_us)):
-        pass
+    pruned(world.run, keep_us)
     for what in retention.RUNS:
         after: int | None = -1
         while after is not None:
@@ -324,7 +324,9 @@ def test_endings_go_into_their_day_and_are_dropped_with_it(today: World) -> None
     assert days(world)[0] == day(start)  # a day is dropped as a whole, when all of it is older
     assert [world.state(job) for job in jobs] == ["done(performed)"] * 4
     world.clock.at_us = start + 9 * DAY
-    world.run(retention.prune(KEEP))
+    assert world.run(retention.prune(KEEP))  # a day at a time
+    assert days(world)[0] == day(start + DAY)
+    prune(world)
     assert days(world)[0] == day(start + 2 * DAY)
     assert [world.state(job) for job in jobs] == [None, None, "done(performed)", "done(performed)"]
 
@@ -351,8 +353,10 @@ def test_making_and_dropping_days_does_not_wait_for_endings_for_ever(today: Worl
         slow.begin()
         assert slow.call("complete_jobs", rows=f'[{{"id": "{lease.job_id}", "token": "{lease.token}"}}]')
         world.clock.advance(20 * DAY)
+        began = time.monotonic()
         with pytest.raises(StoreBusy):
             world.run(retention.prune(KEEP))
+        assert time.monotonic() - began < 0.9 * LOCK_TIMEOUT_S  # all others wait behind it
         slow.commit()
-    world.run(retention.prune(KEEP))
+    prune(world)
     assert world.table("history") == []

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from dutiful.model.effects import Terms
 from dutiful.model.errors import JobNotFound, StateError, WrongState
 from dutiful.model.jobs import Failure, Lease
-from dutiful.operations import doubts, effects, enqueue, people, retention, starts, workers
-from tests.contract.stores import APP, SECOND, new
+from dutiful.operations import doubts, effects, enqueue, people, starts, workers
+from tests.contract.stores import APP, SECOND, new, pruned
 from tests.contract.world import DAY, World
 
 
@@ -232,7 +232,7 @@ def decided(verb: Callable[..., Any], **how: Any) -> Callable[[Case], bool]:
 def prune(case: Case) -> bool:
     before = case.world.row(case.job)
     case.world.clock.advance(9 * DAY)
-    case.world.run(retention.prune(7 * DAY))
+    pruned(case.world.run, 7 * DAY)
     return case.world.row(case.job) != before
 
 

@@ -16,7 +16,7 @@ from dutiful.engines.contract import Engine
 from dutiful.engines.ledgers import PARTS
 from dutiful.model.effects import EffectRow, Terms
 from dutiful.model.gates import Gate
-from dutiful.model.ids import make_id
+from dutiful.model.ids import make_id, make_ids
 from dutiful.model.jobs import Ending, Failure, Lane, Lease, NewJob, NewWorker
 from dutiful.model.locks import LockAsk
 from dutiful.model.schedules import Missed, Spec, occurrence_key
@@ -401,10 +401,10 @@ EXAMPLES: dict[str, Example] = {
         APP, [job(), job(key="keyed"), job(key="dead"), job(key="k0", again="asked", actor="ann")]
     ),
     "enqueue.by_person": lambda w: enqueue.by_person(APP, job(key="new"), actor="ann", reason="asked for"),
-    "enqueue.batch": lambda w: enqueue.batch(
-        APP, [job(key="batched"), job()], copies=False, actor="ann", reason="a file"
+    "enqueue.batch": lambda w: enqueue.batch(APP, [job(key="batched"), job()], actor="ann", reason="a file"),
+    "enqueue.load": lambda w: enqueue.load(
+        APP, job(), make_ids(3), 3 * [b"{}"], actor="ann", reason="a file"
     ),
-    "enqueue.load": lambda w: enqueue.load(APP, "q", 0, [job() for _ in range(3)]),
     "enqueue.one with gates": lambda w: enqueue.one(APP, gated("new", key="new")),
     "enqueue.one behind others": lambda w: enqueue.one(APP, gated("k0")),
     "enqueue.many with gates": lambda w: enqueue.many(APP, [gated("k0"), gated("new"), job()]),

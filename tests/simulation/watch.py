@@ -23,7 +23,7 @@ LIVE = (
 TOKEN = re.compile(r"[0-9a-f]{32}")
 
 CLAIMS = {"claim_jobs", "claim_suspect"}
-ENQUEUES = {"enqueue_job", "enqueue_keyed_job", "enqueue_jobs"}
+ENQUEUES = {"enqueue_job", "enqueue_keyed_job", "enqueue_gated_job", "enqueue_jobs"}
 REVIVALS = {"revive_dead", "revive_ended"}
 LAPSES = {"lapse_jobs", "lapse_started"}
 COMPLETIONS = {"complete_jobs", "finish_work"}

@@ -332,7 +332,8 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def forget(self) -> None:
         def prune(store: Store) -> None:
-            store.run(retention.prune(store.app.keep_us))
+            while store.run(retention.prune(store.app.keep_us)):
+                pass
             for what in retention.RUNS:
                 store.run(retention.prune_runs(what, store.app.keep_us))
             store.run(retention.prune_duties(retention.START))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import threading
@@ -60,6 +61,21 @@ def test_ids_of_one_millisecond_increase_and_borrow_the_next():
     made = [make() for _ in range(5000)]
     assert made == sorted(set(made))
     assert {id_time_us(one) for one in made} == {1_000_000, 1_001_000}
+
+
+@given(st.lists(st.integers(0, 9_000), min_size=1, max_size=5), st.integers(0, 15))
+def test_many_ids_at_once_are_those_of_as_many_calls(counts, digit):
+    class Chance:
+        def __init__(self) -> None:
+            self.left = hashlib.shake_128(bytes([digit])).digest(8 * sum(counts))
+
+        def __call__(self, size: int) -> bytes:
+            given, self.left = self.left[:size], self.left[size:]
+            return given
+
+    one, many = IdMaker(Clock(1_000), Chance()), IdMaker(Clock(1_000), Chance())
+    made = [id for count in counts for id in many.make_many(count)]
+    assert made == [one.make() for _ in range(sum(counts))]
 
 
 def test_ids_increase_while_the_clock_steps_back_a_little():

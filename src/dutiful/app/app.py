@@ -267,7 +267,7 @@ class App(Bulks, Schedules, Reconcilers, Hooks, Locks):
             # The id is ours: asking once more is one job, whatever became of the first.
             events.emit(logger, logging.WARNING, events.COMMIT_UNKNOWN, job_id=job.id)
             done = self.engine.run(enqueue.one(self.name, repeated(job)))
-        self._wake((job,))
+        self._wake(job)
         return done
 
     async def _astore(self, job: NewJob, connection: object | None) -> Enqueued:
@@ -281,7 +281,7 @@ class App(Bulks, Schedules, Reconcilers, Hooks, Locks):
         except CommitUnknown:
             events.emit(logger, logging.WARNING, events.COMMIT_UNKNOWN, job_id=job.id)
             done = await self.engine.arun(enqueue.one(self.name, repeated(job)))
-        self._wake((job,))
+        self._wake(job)
         return done
 
     # ── the rest ────────────────────────────────────────────────────────────────────────────

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..engines.contract import Engine, Runner
 from ..engines.work import AnyWork, open_work
 from ..model.errors import CommitUnknown, InvalidOption
+from ..model.ids import make_ids
 from ..model.jobs import Enqueued, NewJob
 from ..operations import enqueue
 from ..operations.plan import Operation
@@ -47,6 +50,48 @@ class Streamed(Struct, frozen=True):
 
 Told = Callable[[Streamed], None]
 """Is told after each batch what became of all rows so far."""
+Row = tuple[tuple[Any, ...], Mapping[str, Any]]
+"""The arguments of a call."""
+
+
+class Made:
+    """Jobs made of rows, each of which was checked.
+
+    Where rows say nothing but arguments, all are one, ``like``, with ``ids`` and ``args``: so COPY wants it.
+    """
+
+    def __init__(self, using: Using[..., Any], rows: Iterable[Row]) -> None:
+        self.like = using.alike()
+        if self.like is None:
+            self.jobs = [using.new_job(args, kwargs) for args, kwargs in rows]
+            return
+        encode = using.task.codec.encode
+        self.args = [encode(args, kwargs) for args, kwargs in rows]
+        self.ids = make_ids(len(self.args))
+
+    @cached_property
+    def jobs(self) -> list[NewJob]:
+        """Each of them by itself."""
+        assert self.like is not None
+        return [replace(self.like, id=id, args=args) for id, args in zip(self.ids, self.args, strict=True)]
+
+    @property
+    def first(self) -> NewJob:
+        """One of them, perhaps without id and arguments: queue and time are those of all."""
+        return self.like or self.jobs[0]
+
+    def __len__(self) -> int:
+        return len(self.args if self.like is not None else self.jobs)
+
+    def store(self, app: str, runner: Runner, **person: str) -> Operation[list[Enqueued]]:
+        """What stores them by the engine's fastest means; ``person`` is who wants it, for the audit."""
+        if self.like is not None and len(self) >= COPY_FROM and runner.can_copy:
+            return enqueue.load(app, self.like, self.ids, self.args, **person)
+        return enqueue.batch(app, self.jobs, **person)
+
+    def store_again(self, app: str, **person: str) -> Operation[list[Enqueued]]:
+        """The same after a commit without an answer: their ids are ours, so that it is the same jobs."""
+        return enqueue.batch(app, [repeated(job) for job in self.jobs], **person)
 
 
 class Bulks:
@@ -68,11 +113,13 @@ class Bulks:
         held in memory; for a million there is :meth:`enqueue_stream`.
         """
         using = named(task)
-        jobs = [using.new_job(args, kwargs) for args, kwargs in rows_of(rows)]
-        runner = self._runner_for(jobs, connection)
-        done = runner.run(batch(self.name, jobs, runner)) if jobs else []
+        made = Made(using, rows_of(rows))
+        if not made:
+            return []
+        runner = self._runner_for(made.first, connection)
+        done = runner.run(made.store(self.name, runner))
         if runner is self._engine:
-            self._wake(jobs)
+            self._wake(made.first)
         return _handles(cast("App", self), using, done)
 
     async def aenqueue_many(
@@ -84,11 +131,13 @@ class Bulks:
     ) -> list[Handle[R]]:
         """:meth:`enqueue_many` for an event loop."""
         using = named(task)
-        jobs = [using.new_job(args, kwargs) for args, kwargs in rows_of(rows)]
-        runner = self._runner_for(jobs, connection)
-        done = await runner.arun(batch(self.name, jobs, runner)) if jobs else []
+        made = Made(using, rows_of(rows))
+        if not made:
+            return []
+        runner = self._runner_for(made.first, connection)
+        done = await runner.arun(made.store(self.name, runner))
         if runner is self._engine:
-            self._wake(jobs)
+            self._wake(made.first)
         return _handles(cast("App", self), using, done)
 
     def enqueue_stream(
@@ -110,19 +159,18 @@ class Bulks:
         To go on, skip as many; where the task has a ``once`` template, giving all rows again is right, too.
         """
 
-        def store(jobs: list[NewJob]) -> list[Enqueued]:
-            runner = self._runner_for(jobs, connection)
+        def store(made: Made) -> list[Enqueued]:
+            runner = self._runner_for(made.first, connection)
             own = runner is self._engine
             try:
-                done = runner.run(batch(self.name, jobs, runner))
+                done = runner.run(made.store(self.name, runner))
             except CommitUnknown:
                 if not own:
                     raise
-                # The ids are ours: asking once more is the same jobs, whatever became of the first.
-                events.emit(logger, logging.WARNING, events.COMMIT_UNKNOWN, job_id=jobs[0].id)
-                done = runner.run(enqueue.many(self.name, [repeated(job) for job in jobs]))
+                events.emit(logger, logging.WARNING, events.COMMIT_UNKNOWN, job_id=made.jobs[0].id)
+                done = runner.run(made.store_again(self.name))
             if own:
-                self._wake(jobs)
+                self._wake(made.first)
             return done
 
         own = connection is None and self._joined() is None
@@ -138,18 +186,18 @@ class Bulks:
     ) -> Streamed:
         """:meth:`enqueue_stream` for an event loop; the rows may come asynchronously."""
 
-        async def store(jobs: list[NewJob]) -> list[Enqueued]:
-            runner = self._runner_for(jobs, connection)
+        async def store(made: Made) -> list[Enqueued]:
+            runner = self._runner_for(made.first, connection)
             own = runner is self._engine
             try:
-                done = await runner.arun(batch(self.name, jobs, runner))
+                done = await runner.arun(made.store(self.name, runner))
             except CommitUnknown:
                 if not own:
                     raise
-                events.emit(logger, logging.WARNING, events.COMMIT_UNKNOWN, job_id=jobs[0].id)
-                done = await runner.arun(enqueue.many(self.name, [repeated(job) for job in jobs]))
+                events.emit(logger, logging.WARNING, events.COMMIT_UNKNOWN, job_id=made.jobs[0].id)
+                done = await runner.arun(made.store_again(self.name))
             if own:
-                self._wake(jobs)
+                self._wake(made.first)
             return done
 
         own = connection is None and self._joined() is None
@@ -160,17 +208,17 @@ class Bulks:
         work = open_work.get()
         return work if work is not None and work.engine is self._engine else None
 
-    def _runner_for(self, jobs: Sequence[NewJob], connection: object | None) -> Runner:
+    def _runner_for(self, job: NewJob, connection: object | None) -> Runner:
         if connection is not None:
             return cast("App", self).engine.bind(connection)
         if (work := self._joined()) is not None:
-            work.queues.update(job.queue for job in jobs)
+            work.queues.add(job.queue)
             return work.joined()
         return cast("App", self).engine
 
-    def _wake(self, jobs: Iterable[NewJob]) -> None:
-        for queue in {job.queue for job in jobs if not job.delay_us and job.run_at_us is None}:
-            cast("App", self).engine.wake(queue)
+    def _wake(self, job: NewJob) -> None:
+        if not job.delay_us and job.run_at_us is None:
+            cast("App", self).engine.wake(job.queue)
 
 
 def named(task: Task[P, R] | Using[P, R]) -> Using[P, R]:
@@ -185,27 +233,20 @@ def named(task: Task[P, R] | Using[P, R]) -> Using[P, R]:
     return using
 
 
-def batch(app: str, jobs: Sequence[NewJob], runner: Runner, **person: str) -> Operation[list[Enqueued]]:
-    """What stores these jobs by the engine's fastest means; ``person`` is who wants it, for the audit."""
-    plain = all(job.plain and not job.repeated for job in jobs)
-    copies = len(jobs) >= COPY_FROM and runner.can_copy and plain
-    return enqueue.batch(app, jobs, copies=copies, **person)
-
-
 def stream(
     using: Using[..., Any],
     rows: Iterable[Any],
-    store: Callable[[list[NewJob]], Sequence[Enqueued]],
+    store: Callable[[Made], Sequence[Enqueued]],
     told: Told | None,
     *,
     committed: bool = True,
 ) -> Streamed:
     """Store what rows give, batch by batch; see :meth:`Bulks.enqueue_stream`."""
     so_far = Streamed(0, 0)
-    made = (using.new_job(args, kwargs) for args, kwargs in rows_of(rows))
+    left = iter(rows_of(rows))
     try:
-        while jobs := list(islice(made, STREAM_BATCH)):
-            so_far = _counted(so_far, store(jobs), told)
+        while made := Made(using, islice(left, STREAM_BATCH)):
+            so_far = _counted(so_far, store(made), told)
     except BaseException as error:
         _noted(error, so_far, committed)
         raise
@@ -215,26 +256,27 @@ def stream(
 async def astream(
     using: Using[..., Any],
     rows: Iterable[Any] | AsyncIterable[Any],
-    store: Callable[[list[NewJob]], Awaitable[Sequence[Enqueued]]],
+    store: Callable[[Made], Awaitable[Sequence[Enqueued]]],
     told: Told | None,
     *,
     committed: bool = True,
 ) -> Streamed:
     """:func:`stream` for an event loop."""
     so_far = Streamed(0, 0)
-    jobs: list[NewJob] = []
     try:
         if isinstance(rows, AsyncIterable):
+            taken: list[Any] = []
             async for row in rows:
-                jobs += (using.new_job(args, kwargs) for args, kwargs in rows_of((row,)))
-                if len(jobs) == STREAM_BATCH:
-                    so_far, jobs = _counted(so_far, await store(jobs), told), []
+                taken.append(row)
+                if len(taken) == STREAM_BATCH:
+                    so_far = _counted(so_far, await store(Made(using, rows_of(taken))), told)
+                    taken = []
+            if taken:
+                so_far = _counted(so_far, await store(Made(using, rows_of(taken))), told)
         else:
-            made: Iterator[NewJob] = (using.new_job(args, kwargs) for args, kwargs in rows_of(rows))
-            while len(jobs := list(islice(made, STREAM_BATCH))) == STREAM_BATCH:
-                so_far = _counted(so_far, await store(jobs), told)
-        if jobs:
-            so_far = _counted(so_far, await store(jobs), told)
+            left = iter(rows_of(rows))
+            while made := Made(using, islice(left, STREAM_BATCH)):
+                so_far = _counted(so_far, await store(made), told)
     except BaseException as error:
         _noted(error, so_far, committed)
         raise

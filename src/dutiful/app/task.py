@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from ..model.durations import Duration, microseconds
 from ..model.errors import InvalidOption, InvalidTask
-from ..model.gates import Gates
+from ..model.gates import Gate, Gates
 from ..model.ids import make_id, parse_id
 from ..model.jobs import CRASHES_MAX, NewJob, OnDuplicate
 from ..model.keys import Template, checked_key
@@ -305,6 +305,13 @@ class Using(Generic[P, R]):
         """Where its jobs go."""
         return str(self._options["queue"])
 
+    def alike(self) -> NewJob | None:
+        """What all its jobs are but for ids and arguments; None where those say more, or it is not plain."""
+        if self.task.once is not None or self.task.gates is not None:
+            return None
+        like = self._job("", b"")
+        return like if like.plain else None
+
     def new_job(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NewJob:
         """The job that would be stored for these arguments, which are checked here."""
         task, codec = self.task, self.task.codec
@@ -314,15 +321,22 @@ class Using(Generic[P, R]):
         if key is None and task.once is not None:
             key = task.once.render(codec.with_defaults(bound))
         gates = () if task.gates is None else task.gates.of(codec.with_defaults(bound))
+        args_hash = "" if key is None else codec.args_hash(data)
+        return self._job(self.job_id or make_id(), data, key, args_hash, gates)
+
+    def _job(
+        self, id: str, args: bytes, key: str | None = None, args_hash: str = "", gates: tuple[Gate, ...] = ()
+    ) -> NewJob:
+        policy = self.task.policy
         return NewJob(
-            id=self.job_id or make_id(),
-            task=task.name,
-            args=data,
-            args_version=task.policy.version,
+            id=id,
+            task=self.task.name,
+            args=args,
+            args_version=policy.version,
             key=key,
-            args_hash="" if key is None else codec.args_hash(data),
-            crashes_max=task.policy.crashes,
-            delivery=task.policy.delivery,
+            args_hash=args_hash,
+            crashes_max=policy.crashes,
+            delivery=policy.delivery,
             repeated=self.job_id is not None,
             gates=gates,
             trace=tracing.current(),

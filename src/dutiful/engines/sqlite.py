@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +23,7 @@ from .builds import claim_file, release_file, watch
 from .checkpoints import NO_CHECKPOINTS, Checkpointer, affected
 from .contract import Clock, Runner
 from .drive import Observer, drive
+from .file_hints import FileHints
 from .filesystems import refuse_network
 from .sqlite_drivers import Connection, DriverName
 from .sqlite_drivers import driver as find_driver
@@ -34,9 +34,6 @@ from .work import open_work
 from .work_sqlite import AsyncSqliteWork, SqliteWork, WorkConnection
 
 T = TypeVar("T")
-
-WATCH_S = 0.025
-"""How often a waiting worker asks whether somebody wrote to the file (a look at shared memory)."""
 
 READERS_MAX = 4
 
@@ -65,9 +62,6 @@ class SqliteEngine:
         self._driver = find_driver(driver)
         self._synchronous = synchronous
         self._timeout_s = timeout_s
-        self._waiters = threading.Condition()
-        self._wakes = 0
-        self._interrupted = False
         self._reset()
 
     def _reset(self) -> None:
@@ -81,6 +75,7 @@ class SqliteEngine:
         self._writer: Connection | None = None
         self._readers: list[Connection] = []
         self._watcher: Connection | None = None
+        self._hints = FileHints(None if self.memory else self.path)
         self._turn: Turn | None = None
         self._checkpointer: Checkpointer | None = None
         self._executor: ThreadPoolExecutor | None = None
@@ -290,7 +285,6 @@ class SqliteEngine:
             raise errors.UsedAfterFork("An in-memory store lives in the process that made it.")
         parts = (self._writer, self._readers, self._watcher, self._turn, self._checkpointer, self._work)
         _left_to_parent.append(parts)
-        self._waiters = threading.Condition()
         self._reset()
 
     def _translated(self, error: Exception) -> Exception:
@@ -302,34 +296,17 @@ class SqliteEngine:
 
     def wake(self, queue: str) -> None:
         """See :class:`~dutiful.engines.contract.Engine`; other processes see the file change."""
-        with self._waiters:
-            self._wakes += 1
-            self._waiters.notify_all()
+        self._hints.wake()
 
     def interrupt(self) -> None:
         """See :class:`~dutiful.engines.contract.Engine`."""
-        with self._waiters:
-            self._interrupted = True
-            self._waiters.notify_all()
+        self._hints.interrupt()
 
     def wait(self, queues: frozenset[str], timeout_s: float) -> bool:
         """See :class:`~dutiful.engines.contract.Engine`."""
-        until = time.monotonic() + timeout_s
         if self._watcher is None and not self.memory:
             self._watcher = self._connect()
-        seen = self._data_version()
-        with self._waiters:
-            wakes = self._wakes
-            while True:
-                if self._interrupted:
-                    self._interrupted = False
-                    return True
-                left = until - time.monotonic()
-                if left <= 0:
-                    return False
-                self._waiters.wait(left if self.memory else min(left, WATCH_S))
-                if self._wakes != wakes or self._data_version() != seen:
-                    return True
+        return self._hints.wait(timeout_s, self._data_version)
 
     def _data_version(self) -> int:
         if self._watcher is None:
@@ -385,7 +362,7 @@ class SqliteEngine:
 
     def close(self) -> None:
         """See :class:`~dutiful.engines.contract.Engine`."""
-        self.interrupt()
+        self._hints.interrupt()
         if self._executor is not None:
             self._executor.shutdown()
             self._executor = None
@@ -394,7 +371,7 @@ class SqliteEngine:
         self._waiters_for_work = None
         with self._writing, self._lock:
             self._close_connections()
-        self._interrupted = False
+        self._hints.close()
 
 
 _left_to_parent: list[object] = []

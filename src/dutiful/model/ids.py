@@ -27,6 +27,8 @@ SETBACK_MS_MAX = 10_000
 by more was wrong before, and ids must not keep carrying the wrong day."""
 
 _SETBACK = SETBACK_MS_MAX << 12
+_VARIANT = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}
+"""What a random hexadecimal digit becomes where the variant stands."""
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _BARE = re.compile(r"[0-9a-f]{32}")
 
@@ -60,12 +62,31 @@ class IdMaker:
 
     def make(self) -> str:
         """The next id."""
+        return _text(self._take(1), self._chance(8))
+
+    def make_many(self, count: int) -> list[str]:
+        """The next ``count`` ids: those of as many calls of :meth:`make`, several times as fast."""
+        first = self._take(count)
+        chance, ids, head = self._chance(8 * count).hex(), [], ""
+        for n in range(count):
+            sorted_by, at = first + n, 16 * n
+            if not n or not sorted_by & 0xFFF:  # another millisecond
+                time_ms = f"{sorted_by >> 12:012x}"
+                head = f"{time_ms[:8]}-{time_ms[8:]}-7"
+            ids.append(
+                f"{head}{sorted_by & 0xFFF:03x}-{_VARIANT[chance[at]]}{chance[at + 1 : at + 4]}"
+                f"-{chance[at + 4 : at + 16]}"
+            )
+        return ids
+
+    def _take(self, count: int) -> int:
+        """The first of so many numbers, which are nobody else's."""
         with self._lock:
             fresh = self._now_ns() // 1_000_000 << 12
             if fresh <= self._last and self._last - fresh < _SETBACK:
                 fresh = self._last + 1
-            self._last = fresh
-        return _text(fresh, self._chance(8))
+            self._last = fresh + count - 1
+        return fresh
 
     def renew_lock(self) -> None:
         """In the child of a fork: another thread may have held the lock, and is not there any more."""
@@ -80,6 +101,11 @@ if hasattr(os, "register_at_fork"):
 def make_id() -> str:
     """A fresh job id, from this machine's clock and chance."""
     return _maker.make()
+
+
+def make_ids(count: int) -> list[str]:
+    """So many fresh job ids, one after the other."""
+    return _maker.make_many(count)
 
 
 def parse_id(text: str) -> str:

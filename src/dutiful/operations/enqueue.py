@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..model.errors import KeyReused, StoreBusy
 from ..model.jobs import Enqueued, NewJob
 from . import traces
 from .audit import note
+from .gates import FRESH_US
 from .gates import known as known_gates
 from .plan import Call, Load, Steps, as_json, operation
 
@@ -36,14 +37,13 @@ def one(app: str, job: NewJob) -> Steps[Enqueued]:
 
     Raises KeyReused (nothing stored) where the duty is known with other arguments.
     """
-    if job.gates:
-        yield Call(
-            "add_lanes", {"app": app, "rows": as_json([{"queue": job.queue, "priority": job.priority}])}
-        )
-        [done] = yield from _many(app, [job])
-        return done
     params = _single(app, job)
     name = "enqueue_job" if job.key is None else "enqueue_keyed_job"
+    if job.gates:
+        name = "enqueue_gated_job"
+        gates = as_json([gate.row for gate in job.gates])
+        params |= {"gates": gates, "fresh": FRESH_US, "key": job.key}
+        params |= {"args_hash": job.args_hash, "remember": job.remember_us}
     bounded = _bounded([job])
     if (yield Call(name, params, alone=not (job.repeated or bounded or job.trace))):
         yield from _deadlines(bounded)
@@ -85,49 +85,38 @@ def by_person(app: str, job: NewJob, *, actor: str, reason: str = "") -> Steps[E
 
 
 @operation
-def batch(
-    app: str, jobs: Sequence[NewJob], *, copies: bool, actor: str = "", reason: str = ""
-) -> Steps[list[Enqueued]]:
-    """As :func:`many`; those of one lane, due now and without keys, by COPY where ``copies`` says so.
-
-    With an ``actor`` it is audited in the same transaction, as one act.
-    """
-    if copies:
-        yield from _load(app, jobs[0].queue, jobs[0].priority, jobs)
-        done = [Enqueued(job.id, False) for job in jobs]
-    else:
-        done = yield from store_many(app, jobs)
-    if actor:
-        again = sum(one.duplicate for one in done)
-        after = f"{len(done) - again:,} enqueued, {again:,} there already"
-        yield note("enqueue", app, actor, f"task {jobs[0].task}", f"{len(jobs):,} rows", after, reason)
+def batch(app: str, jobs: Sequence[NewJob], *, actor: str = "", reason: str = "") -> Steps[list[Enqueued]]:
+    """As :func:`many`; with an ``actor`` it is audited in the same transaction, as one act."""
+    done = yield from store_many(app, jobs)
+    yield from _noted(app, done, jobs[0].task, actor, reason)
     return done
 
 
 @operation
-def load(app: str, queue: str, priority: int, jobs: Iterable[NewJob]) -> Steps[None]:
-    """Store many jobs of one lane, due now and without declared keys, by COPY (PostgreSQL only)."""
-    yield from _load(app, queue, priority, jobs)
+def load(
+    app: str, like: NewJob, ids: Sequence[str], args: Sequence[bytes], *, actor: str = "", reason: str = ""
+) -> Steps[list[Enqueued]]:
+    """Store as many jobs by COPY (PostgreSQL only), with these ids and arguments and in all else ``like``.
 
-
-def _load(app: str, queue: str, priority: int, jobs: Iterable[NewJob]) -> Steps[None]:
-    tasks: Counter[str] = Counter()
-
-    def counted() -> Iterable[NewJob]:
-        for job in jobs:
-            tasks[job.task] += 1
-            yield job
-
-    yield Call("add_lanes", {"app": app, "rows": as_json([{"queue": queue, "priority": priority}])})
-    [(lane, now)] = yield Call("place_of_lane", {"app": app, "queue": queue, "priority": priority})
-    rows = (
-        (job.id, lane, now, now, job.delivery, job.crashes_max, job.task, job.args_version, job.args)
-        for job in counted()
-    )
+    That one is :attr:`~dutiful.model.jobs.NewJob.plain`, and the ids are new: COPY knows no duplicates.
+    """
+    yield Call("add_lanes", {"app": app, "rows": as_json([{"queue": like.queue, "priority": like.priority}])})
+    [(lane, now)] = yield Call("place_of_lane", {"app": app, "queue": like.queue, "priority": like.priority})
+    alike = (lane, now, now, like.delivery, like.crashes_max, like.task, like.args_version)
+    rows = ((id, *alike, one) for id, one in zip(ids, args, strict=True))
     yield Load("copy_jobs", "job", COPY_COLUMNS, rows)
-    if tasks:
-        accepted = _accepted({(queue, priority, task): n for task, n in tasks.items()})
-        yield Call("count_accepted", {"app": app, "accepted": accepted})
+    accepted = _accepted({(like.queue, like.priority, like.task): len(ids)})
+    yield Call("count_accepted", {"app": app, "accepted": accepted})
+    done = [Enqueued(id, False) for id in ids]
+    yield from _noted(app, done, like.task, actor, reason)
+    return done
+
+
+def _noted(app: str, done: Sequence[Enqueued], task: str, actor: str, reason: str) -> Steps[None]:
+    if actor:
+        again = sum(one.duplicate for one in done)
+        after = f"{len(done) - again:,} enqueued, {again:,} there already"
+        yield note("enqueue", app, actor, f"task {task}", f"{len(done):,} rows", after, reason)
 
 
 def _many(app: str, jobs: Sequence[NewJob]) -> Steps[list[Enqueued]]:

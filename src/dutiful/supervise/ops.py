@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..app.bulk import Streamed, Told, batch, named, stream
+from ..app.bulk import Made, Streamed, Told, named, stream
 from ..app.task import Task, Using, repeated
 from ..model.errors import CommitUnknown
 from ..model.jobs import Enqueued, NewJob
@@ -22,6 +22,7 @@ from ..operations.audit import AuditRow, Checked
 from ..operations.bulk import Wanted
 from ..operations.dead_sets import Choice
 from ..operations.inspect import JobView
+from ..operations.plan import Operation
 from ..operations.schedules import Stored
 from .bulk_ops import Preflight
 from .dead_ops import DeadOps
@@ -139,17 +140,17 @@ class Ops(DeadOps):
         queue, task = using.queue, using.task.name
         self.writing("enqueue", queue=queue, task=task)
 
-        def store(jobs: list[NewJob]) -> list[Enqueued]:
-            def act(jobs: list[NewJob]) -> list[Enqueued]:
-                verb = batch(self.name, jobs, self.engine, actor=self.actor.id, reason=reason)
+        def store(made: Made) -> list[Enqueued]:
+            def act(verb: Operation[list[Enqueued]]) -> list[Enqueued]:
                 done = self.act("enqueue", verb, lambda done: f"{len(done):,} rows of {task}").value
                 assert done is not None  # without an action id it is never a replay
                 return done
 
+            person = {"actor": self.actor.id, "reason": reason}
             try:
-                done = act(jobs)
+                done = act(made.store(self.name, self.engine, **person))
             except CommitUnknown:
-                done = act([repeated(job) for job in jobs])  # their ids are ours
+                done = act(made.store_again(self.name, **person))
             self.engine.wake(queue)
             return done
 

@@ -45,6 +45,38 @@ RETURNING id, lane, task
 )
 SELECT s.id::text FROM stored AS s
 
+-- name: enqueue_gated_job
+-- One job with gates, with or without a declared key. No row comes back if one of its gates is not there as it is
+-- declared, or was not used for :fresh; nor where enqueue_keyed_job has none. Then nothing is stored.
+WITH place AS (
+    SELECT l.id AS lane, t.now, f.gates
+      FROM dutiful.lane AS l, (SELECT :now AS now) AS t,
+           (SELECT array_agg(g.id ORDER BY r.place) AS gates
+              FROM ROWS FROM (jsonb_to_recordset(:gates::jsonb) AS (kind text, key text)) WITH ORDINALITY AS r(kind, key, place)
+              JOIN dutiful.find_gates(:app, :gates::jsonb, :now - :fresh::bigint) AS g ON g.kind = r.kind AND g.key = r.key
+            HAVING count(*) = jsonb_array_length(:gates::jsonb) AND NOT bool_or(g.stale)) AS f
+     WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority
+), taken AS (
+    INSERT INTO dutiful.duty (app, task, key, job_id, taken_at, remember, args_hash)
+    SELECT :app, :task, :key::text, :id::uuid, p.now, :remember::bigint, :args_hash::text FROM place AS p
+     WHERE :key::text IS NOT NULL
+    ON CONFLICT (app, task, key) DO NOTHING
+    RETURNING epoch
+), stored AS (
+INSERT INTO dutiful.job (id, lane, ready_seq, run_at, enqueued_at, delivery, crashes_max, task, args_version, args,
+                         key, epoch, gates, gate_seq, admitted)
+SELECT :id::uuid, p.lane, NULL, coalesce(:run_at::bigint, p.now + :delay::bigint), p.now, :delivery, :crashes_max, :task,
+       :args_version, :args::bytea, :key::text, coalesce(d.epoch, 1), p.gates, -nextval('dutiful.gate_seq'),
+       coalesce(:run_at::bigint, 0) <= p.now AND :delay::bigint <= 0
+  FROM place AS p LEFT JOIN taken AS d ON true
+ WHERE :key::text IS NULL OR d.epoch IS NOT NULL
+ON CONFLICT (id) DO NOTHING
+RETURNING id, lane, task
+), accepted AS (
+    INSERT INTO dutiful.delta (lane, task, n) SELECT s.lane, s.task, 1 FROM stored AS s
+)
+SELECT s.id::text FROM stored AS s
+
 -- name: take_duties
 -- Takes the duty rows of many jobs, in key order so that two producers cannot deadlock; says which
 -- were free.

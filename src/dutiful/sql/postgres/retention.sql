@@ -3,7 +3,7 @@
 SELECT dutiful.add_history_days(:now, :days::integer)
 
 -- name: prune_history
--- Drops whole days that are older than :keep, and what lies so old in the default partition.
+-- Drops a whole day that is older than :keep, or what lies so old in the default partition; whether more is left.
 SELECT dutiful.drop_history_before(:now - :keep::bigint)
 
 -- name: prune_duties

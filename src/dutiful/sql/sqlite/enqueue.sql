@@ -39,6 +39,48 @@ SELECT l.id, :task, 1 FROM dutiful.lane AS l
  WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority AND changes() = 1
 RETURNING :id
 
+-- name: enqueue_gated_job
+-- One job with gates, with or without a declared key. No row comes back if one of its gates is not there as it is
+-- declared, or was not used for :fresh; nor where enqueue_keyed_job has none. Then nothing is stored.
+UPDATE dutiful.ready_seq SET last_value = last_value + 1;
+WITH f AS (
+    SELECT g.id FROM json_each(:gates) AS e
+     CROSS JOIN dutiful.gate AS g ON g.app = :app AND g.kind = json_extract(e.value, '$.kind')
+       AND g.key = json_extract(e.value, '$.key') AND g.slots = json_extract(e.value, '$.slots')
+       AND g.passes = json_extract(e.value, '$.passes') AND g.per IS json_extract(e.value, '$.per')
+       AND g.burst IS json_extract(e.value, '$.burst') AND g.used_at >= :now - :fresh
+     ORDER BY e.key
+)
+INSERT INTO dutiful.duty (app, task, key, job_id, taken_at, remember, args_hash)
+SELECT :app, :task, :key, :id, :now, :remember, :args_hash
+  FROM dutiful.lane AS l
+ WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority AND :key IS NOT NULL
+   AND (SELECT count(*) FROM f) = json_array_length(:gates)
+ON CONFLICT (app, task, key) DO NOTHING;
+WITH f AS (
+    SELECT g.id FROM json_each(:gates) AS e
+     CROSS JOIN dutiful.gate AS g ON g.app = :app AND g.kind = json_extract(e.value, '$.kind')
+       AND g.key = json_extract(e.value, '$.key') AND g.slots = json_extract(e.value, '$.slots')
+       AND g.passes = json_extract(e.value, '$.passes') AND g.per IS json_extract(e.value, '$.per')
+       AND g.burst IS json_extract(e.value, '$.burst') AND g.used_at >= :now - :fresh
+     ORDER BY e.key
+)
+INSERT INTO dutiful.job (id, lane, ready_seq, run_at, enqueued_at, delivery, crashes_max, task, args_version, args,
+                         key, gates, gate_seq, admitted)
+SELECT :id, l.id,
+       CASE WHEN coalesce(:run_at, 0) <= :now AND :delay <= 0
+            THEN (SELECT last_value FROM dutiful.ready_seq) END,
+       coalesce(:run_at, :now + :delay), :now, :delivery, :crashes_max, :task, :args_version, :args, :key,
+       (SELECT json_group_array(f.id) FROM f), -1, coalesce(:run_at, 0) <= :now AND :delay <= 0
+  FROM dutiful.lane AS l
+ WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority AND (:key IS NULL OR changes() = 1)
+   AND (SELECT count(*) FROM f) = json_array_length(:gates)
+ON CONFLICT (id) DO NOTHING;
+INSERT INTO dutiful.delta (lane, task, n)
+SELECT l.id, :task, 1 FROM dutiful.lane AS l
+ WHERE l.app = :app AND l.queue = :queue AND l.priority = :priority AND changes() = 1
+RETURNING :id
+
 -- name: take_duties
 -- Takes the duty rows of many jobs; says which were free.
 INSERT INTO dutiful.duty (app, task, key, job_id, taken_at, remember, args_hash)

@@ -3,16 +3,16 @@
 SELECT 0
 
 -- name: prune_history
--- Forgets endings that are older than :keep, a bounded piece at a time, and counts them (I11).
+-- Forgets endings that are older than :keep, a bounded piece at a time, and counts them (I11); whether more is left.
 INSERT INTO dutiful.delta (lane, task, kind, n)
 SELECT o.lane, o.task, 'pruned', count(*)
   FROM (SELECT h.lane, h.task FROM dutiful.history AS h
-         WHERE h.finished_at < :now - :keep ORDER BY h.finished_at, h.id LIMIT 5000) AS o
+         WHERE h.finished_at < :now - :keep ORDER BY h.finished_at, h.id LIMIT :limit) AS o
  GROUP BY o.lane, o.task;
 DELETE FROM dutiful.history
  WHERE (id, finished_at) IN (SELECT h.id, h.finished_at FROM dutiful.history AS h
-                              WHERE h.finished_at < :now - :keep ORDER BY h.finished_at, h.id LIMIT 5000);
-SELECT changes()
+                              WHERE h.finished_at < :now - :keep ORDER BY h.finished_at, h.id LIMIT :limit);
+SELECT changes() = :limit
 
 -- name: prune_duties
 -- Forgets duties whose job ended longer ago than they are remembered; walks the key from a cursor,

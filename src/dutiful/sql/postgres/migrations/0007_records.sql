@@ -196,34 +196,39 @@ CREATE TRIGGER deaths_came AFTER INSERT ON dutiful.dead REFERENCING NEW TABLE AS
 CREATE TRIGGER deaths_left AFTER DELETE ON dutiful.dead REFERENCING OLD TABLE AS rows
     FOR EACH STATEMENT EXECUTE FUNCTION dutiful.death_noted();
 
--- Drops the days that ended before an instant, and what is older in the default partition. What is forgotten is
--- counted in the same transaction: a day's rows once nobody can add to it any more.
-CREATE OR REPLACE FUNCTION dutiful.drop_history_before(before_us bigint) RETURNS integer
+DROP FUNCTION dutiful.drop_history_before(bigint);
+
+-- Drops the oldest of the days that ended before an instant, or what is older in the default partition; true: a day
+-- was dropped, and there may be more. What is forgotten is counted in the same transaction, once nobody can add to
+-- that day any more; the whole history is locked after that, for the moment of a DETACH. While somebody waits for
+-- that lock nobody ends a job: so not for long (55P03).
+CREATE FUNCTION dutiful.drop_history_before(before_us bigint) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
     day_us CONSTANT bigint := 86400000000;
     last_day text := to_char(to_timestamp((before_us / day_us - 1) * 86400) AT TIME ZONE 'UTC', 'YYYYMMDD');
     part text;
-    dropped integer := 0;
 BEGIN
-    FOR part IN
-        SELECT c.relname FROM pg_catalog.pg_inherits AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
-         WHERE i.inhparent = 'dutiful.history'::regclass AND c.relname ~ '^history_\d{8}$'
-           AND right(c.relname, 8) <= last_day
-         ORDER BY c.relname
-    LOOP
-        EXECUTE format('ALTER TABLE dutiful.history DETACH PARTITION dutiful.%I', part);
+    SELECT c.relname INTO part
+      FROM pg_catalog.pg_inherits AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
+     WHERE i.inhparent = 'dutiful.history'::regclass AND c.relname ~ '^history_\d{8}$'
+       AND right(c.relname, 8) <= last_day
+     ORDER BY c.relname LIMIT 1;
+    IF part IS NOT NULL THEN
+        PERFORM set_config('lock_timeout', '200ms', true);
+        EXECUTE format('LOCK TABLE dutiful.%I IN SHARE MODE', part);
         EXECUTE format('INSERT INTO dutiful.delta (lane, task, kind, n)'
                        ' SELECT h.lane, h.task, ''pruned'', count(*) FROM dutiful.%I AS h GROUP BY h.lane, h.task', part);
+        EXECUTE format('ALTER TABLE dutiful.history DETACH PARTITION dutiful.%I', part);
         EXECUTE format('DROP TABLE dutiful.%I', part);
-        dropped := dropped + 1;
-    END LOOP;
+        RETURN true;
+    END IF;
     WITH gone AS (
         DELETE FROM dutiful.history_rest WHERE finished_at < before_us RETURNING lane, task
     )
     INSERT INTO dutiful.delta (lane, task, kind, n)
     SELECT g.lane, g.task, 'pruned', count(*) FROM gone AS g GROUP BY g.lane, g.task;
-    RETURN dropped;
+    RETURN false;
 END $$;
 
 -- Deaths from before have the reason as their cause.
