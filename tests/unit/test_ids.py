@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import signal
 import threading
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dutiful.model.ids import SETBACK_MS_MAX, IdMaker, id_time_us, make_id, new_id, parse_id
+from dutiful.model.ids import SETBACK_MS_MAX, IdMaker, LaterIds, id_time_us, make_id, new_id, parse_id
 
 MS = 1_000_000
 
@@ -76,6 +77,14 @@ def test_many_ids_at_once_are_those_of_as_many_calls(counts, digit):
     one, many = IdMaker(Clock(1_000), Chance()), IdMaker(Clock(1_000), Chance())
     made = [id for count in counts for id in many.make_many(count)]
     assert made == [one.make() for _ in range(sum(counts))]
+
+
+def test_ids_that_are_made_later_are_made_once():
+    ids = LaterIds(1_234)
+    some = list(itertools.islice(ids, 700))
+    all_of_them = list(ids)
+    assert len(ids) == len(all_of_them) == len(set(all_of_them)) == 1_234
+    assert all_of_them[:700] == some and all_of_them == sorted(all_of_them) == list(ids)
 
 
 def test_ids_increase_while_the_clock_steps_back_a_little():

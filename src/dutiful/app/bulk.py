@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ..engines.contract import Engine, Runner
 from ..engines.work import AnyWork, open_work
 from ..model.errors import CommitUnknown, InvalidOption
-from ..model.ids import make_ids
+from ..model.ids import LaterIds
 from ..model.jobs import Enqueued, NewJob
 from ..operations import enqueue
 from ..operations.plan import Operation
@@ -67,7 +67,7 @@ class Made:
             return
         encode = using.task.codec.encode
         self.args = [encode(args, kwargs) for args, kwargs in rows]
-        self.ids = make_ids(len(self.args))
+        self.ids = LaterIds(len(self.args))
 
     @cached_property
     def jobs(self) -> list[NewJob]:

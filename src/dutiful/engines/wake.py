@@ -18,6 +18,8 @@ from typing import Any
 CHANNEL = "dutiful"
 RECONNECT_S = 1.0
 FLUSH_S = 0.5
+APART_S = 0.005
+"""Hints go that often at most; what is stored meanwhile is told of by the next."""
 
 
 class Notifier:
@@ -28,7 +30,7 @@ class Notifier:
         self._pending: set[str] = set()
         self._changed = threading.Condition()
         self._closing = False
-        self._busy = False
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._work, name="dutiful-notify", daemon=True)
         self._thread.start()
         atexit.register(self.close)
@@ -44,6 +46,7 @@ class Notifier:
         """Send what is pending, for at most ``FLUSH_S`` seconds, and stop."""
         with self._changed:
             self._closing = True
+            self._closed.set()
             self._changed.notify()
         self._thread.join(FLUSH_S)
         atexit.unregister(self.close)
@@ -70,6 +73,7 @@ class Notifier:
                 if self._closing:
                     break
                 time.sleep(RECONNECT_S)
+            self._closed.wait(APART_S)
         if connection is not None:
             connection.close()
 

@@ -17,7 +17,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 RANDOM_BYTES = 10
 """What an id takes from chance: 12 bits beside the time (a counter, where IdMaker made it) and 62."""
@@ -106,6 +106,25 @@ def make_id() -> str:
 def make_ids(count: int) -> list[str]:
     """So many fresh job ids, one after the other."""
     return _maker.make_many(count)
+
+
+class LaterIds:
+    """So many fresh ids, each made when it is first asked for: a bulk's, while its rows are on their way."""
+
+    PIECE = 500
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._made: list[str] = []
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, self._count, self.PIECE):
+            if len(self._made) == start:
+                self._made += make_ids(min(self.PIECE, self._count - start))
+            yield from self._made[start : start + self.PIECE]
 
 
 def parse_id(text: str) -> str:

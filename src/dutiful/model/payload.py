@@ -51,6 +51,10 @@ class Codec:
         self._rows = tuple(
             (name, one.exact or _Nothing, one.check, name not in self.defaults) for name, one in fits.items()
         )
+        self._exact: tuple[type, ...] | None = None
+        """The types of all arguments, where all can be given by position: then one look is enough."""
+        if self._positional == tuple(fits):
+            self._exact = tuple(one.exact or _Nothing for one in fits.values())
         self._proof = any(one.proof for one in fits.values())
         self._stored = _stored_type(task, self.parameters, self.defaults)
         self._read = decoder(self._stored).decode
@@ -84,6 +88,8 @@ class Codec:
         """
         given: Mapping[str, Any] = kwargs
         if args:
+            if not kwargs and tuple(map(type, args)) == self._exact:
+                return dict(zip(self._positional, args, strict=True))
             if len(args) > len(self._positional):
                 self._refuse_names(args, kwargs)
             positional = dict(zip(self._positional, args, strict=False))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..model.errors import KeyReused, StoreBusy
+from ..model.ids import LaterIds
 from ..model.jobs import Enqueued, NewJob
 from . import traces
 from .audit import note
@@ -94,7 +95,13 @@ def batch(app: str, jobs: Sequence[NewJob], *, actor: str = "", reason: str = ""
 
 @operation
 def load(
-    app: str, like: NewJob, ids: Sequence[str], args: Sequence[bytes], *, actor: str = "", reason: str = ""
+    app: str,
+    like: NewJob,
+    ids: Sequence[str] | LaterIds,
+    args: Sequence[bytes],
+    *,
+    actor: str = "",
+    reason: str = "",
 ) -> Steps[list[Enqueued]]:
     """Store as many jobs by COPY (PostgreSQL only), with these ids and arguments and in all else ``like``.
 
