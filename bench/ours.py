@@ -18,6 +18,7 @@ from typing import Any, Literal
 from bench import pruning, states, stock, watched
 from bench.course import between
 from bench.driven import START_S, Driven
+from bench.floors.rows import BULK
 from bench.marks import mark
 from bench.processes import cpu_seconds
 from bench.server_side import server_pid
@@ -73,7 +74,7 @@ INSERT = "INSERT INTO bench_work (n) VALUES (:n)"
 class Ours(Driven):
     """What is alike on both engines."""
 
-    bulk = 10_000
+    bulk = BULK
     options: tuple[str, ...] = ()
     tasks: Sequence[Any] = (noop,)
     """What a bulk is enqueued as: the jobs of the n-th are every n-th, each after the other."""

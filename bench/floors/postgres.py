@@ -16,7 +16,7 @@ import psycopg
 
 from bench.floors import gate_postgres, once_postgres
 from bench.floors.bell_postgres import Bell
-from bench.floors.rows import HORIZON, ID, READY_SEQ, Stand, copied, endings, singles
+from bench.floors.rows import BULK, HORIZON, ID, READY_SEQ, Stand, copied, endings, singles
 from bench.floors.timing import timed
 from bench.server_side import held_snapshot, server_pid
 from bench.subject import Drained, Held, NotMeasured, Subject
@@ -64,8 +64,10 @@ class Floor(Subject):
     def enqueue_bulk(self, jobs: int) -> float:
         self._copy(copied(WARM, self.stand.lane, COPY_COLUMNS))
         stored = copied(jobs, self.stand.lane, COPY_COLUMNS)
+        bulks = [stored[start : start + BULK] for start in range(0, jobs, BULK)]
         began = time.perf_counter()
-        self._copy(stored)
+        for bulk in bulks:
+            self._copy(bulk)
         return time.perf_counter() - began
 
     def drain(self, jobs: int) -> Drained:

@@ -17,6 +17,7 @@ from dutiful.operations.workers import register
 
 APP, QUEUE, PRIORITY, TASK = "bench", "default", 0, "noop"
 BATCH = 100  # jobs claimed, and jobs completed, by one statement
+BULK = 10_000  # jobs stored by one transaction, as by one bulk enqueue of dutiful's
 KNOWN = json.dumps({TASK: 1})
 LEASE_US = 3_600_000_000
 
