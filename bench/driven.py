@@ -18,7 +18,7 @@ from typing import ClassVar
 from bench import processes
 from bench.course import between, course, middle
 from bench.marks import PATIENCE_S, Marks, Stalled
-from bench.server_side import count_queries, fill, held_snapshot, server_pid
+from bench.server_side import checkpoint, count_queries, fill, held_snapshot, server_pid
 from bench.subject import Beside, Drained, Held, Idle, NotMeasured, Subject
 
 START_S = 60.0  # a worker that has run nothing by then counts as broken
@@ -139,13 +139,14 @@ class Driven(Subject):
 
     def state(self, name: str, jobs: int, stock: int, seconds: float) -> Beside:
         marks = self._marks(2 * jobs + stock)
-        fresh = self._stored_and_drained(marks, range(jobs))
+        fresh = self._stored_and_drained(marks, range(jobs), from_level=True)
         if name == "waiting":
             waiting = range(jobs, jobs + stock)
             self._store(waiting)
+            self._level()
             return Beside(fresh, self._drained_for(marks, waiting, seconds), stock)
         self.arrange(name, stock)
-        return Beside(fresh, self._stored_and_drained(marks, range(jobs, 2 * jobs)), stock)
+        return Beside(fresh, self._stored_and_drained(marks, range(jobs, 2 * jobs), from_level=True), stock)
 
     def arrange(self, name: str, stock: int) -> None:
         """Bring the store into one of ``measures.STATES``; what is stored from now on is in it."""
@@ -185,8 +186,15 @@ class Driven(Subject):
         for start in range(indexes.start, indexes.stop, self.bulk):
             self.enqueue_many(range(start, min(start + self.bulk, indexes.stop)))
 
-    def _stored_and_drained(self, marks: Marks, indexes: range) -> Drained:
+    def _level(self) -> None:
+        """Have what was stored written out now, not beside a drain: a million jobs leave much."""
+        if self.store == "postgres":
+            checkpoint(self.place.url)
+
+    def _stored_and_drained(self, marks: Marks, indexes: range, *, from_level: bool = False) -> Drained:
         self._store(indexes)
+        if from_level:
+            self._level()
         with self._running():
             return self._drained(marks, indexes)
 

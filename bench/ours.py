@@ -270,6 +270,9 @@ class OnSqlite(Ours):
 
     def fill(self, ended: int) -> None:
         stock.fill(self.sql, "sqlite", self.other_lane(), ended)
+        self._level()
+
+    def _level(self) -> None:
         self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def sql(self, text: str) -> Any:

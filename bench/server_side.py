@@ -34,6 +34,14 @@ def fill(url: str, statement: str) -> None:
         session.execute(f"VACUUM ANALYZE {statement.split()[2]}".encode())
 
 
+def checkpoint(url: str) -> None:
+    """Write all pages out now, so that none is written beside what is measured next."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as session:
+        session.execute("CHECKPOINT")
+
+
 def count_queries(url: str) -> int:
     """Statements run in this database so far, asked from another database so as not to count itself."""
     import psycopg

@@ -27,7 +27,7 @@ class Sizes:
     state_stock: int
     """How many finished, waiting or scheduled jobs are in the way."""
     state_s: float
-    """How long is drained among them."""
+    """How long is drained among them: what a worker does once at its start should not count."""
     state_rounds: int
     """In how many rounds full stores, pruning and a worker's memory are measured: their stores take long."""
     state_peers: bool
@@ -72,7 +72,7 @@ DEFAULT = Sizes(
     verify_stock=1_000_000,
     verify_s=4,
     state_stock=1_000_000,
-    state_s=3,
+    state_s=10,
     state_rounds=1,
     state_peers=False,
     memory_first=10_000,
