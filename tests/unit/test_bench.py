@@ -193,6 +193,18 @@ def test_the_page_gets_new_tables_and_keeps_its_words() -> None:
         pages.replaced("# Speed\n", figures(results, measures))
 
 
+def test_of_several_runs_the_page_shows_the_medians() -> None:
+    runs = [figures(*found(rate)) for rate in (1_000.0, 2_000.0, 4_000.0)]
+    runs[2]["measures"] = runs[2]["measures"][1:]  # a run of fewer measures
+    [drain, *_] = pages.combined(runs)["measures"]
+    assert drain["name"] == "postgres.drain"
+    assert drain["peers"] == {"pgqueuer": 1_500.0, "dbos": "not installed"}
+    assert drain["against"]["pgqueuer"] == {"ratio": 9.0, "target": "ratio ≥ 2", "met": True}
+    assert drain["against"]["dbos"] == {"ratio": None, "target": "ratio ≥ 8", "met": None}
+    assert pages.combined(runs[:1])["measures"] == runs[0]["measures"]
+    assert "medians of 3 runs" in pages.written(pages.combined(runs))
+
+
 def test_the_page_in_the_repository_has_its_marks() -> None:
     text = pages.PAGE.read_text()
     assert text.count(pages.BEGIN) == text.count(pages.END) == 1
