@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
+import psycopg
 import pytest
 
 from dutiful.engines.urls import open_engine
+from dutiful.model.gates import Gate
 from dutiful.operations import claims, enqueue, settle
 from dutiful.sql.render import render
 from tests.contract.sessions import PATIENCE_S, Session, sessions
@@ -143,6 +145,36 @@ def test_a_plain_join_would_walk_all_jobs(emptied: World) -> None:
         return re.sub(r"= ANY \(ARRAY\[(\w+\.id)\]\)", r"= \1", text)
 
     assert "job_pkey" in walks(emptied, "claim_jobs", joined) + walks(emptied, "complete_jobs", joined)
+
+
+def fetched_at_gates(world: World, jobs: int) -> int:
+    """How many rows of jobs are fetched while so many come to gates that are free, among 2,000 others."""
+    world.run(loaded(2_000))
+    free = [new(gates=(Gate("lock", f"l{n}", 1),)) for n in range(jobs)]
+    with psycopg.connect(world.engine.url) as caller:  # type: ignore[attr-defined]
+        world.engine.bind(caller).run(enqueue.many(APP, free))
+        asked = (
+            "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables"
+            " WHERE schemaname = 'dutiful' AND relname = 'job'"
+        )
+        row = caller.execute(asked).fetchone()
+        caller.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what a COMMIT does
+        after = caller.execute(asked).fetchone()
+    assert row and after
+    return int(after[0]) - int(row[0])
+
+
+def test_jobs_at_free_gates_are_found_one_by_one_though_none_was_expected(emptied: World) -> None:
+    assert 100 <= fetched_at_gates(emptied, 100) <= 1_000
+
+
+def test_a_plain_join_at_free_gates_would_walk_all_jobs(emptied: World) -> None:
+    """The planted bug: free gates were seven times as dear once the table was analysed."""
+    [(text,)] = emptied.sql("SELECT pg_get_functiondef('dutiful.pass_free'::regproc)")
+    joined = text.replace("j.id = ANY (ARRAY[n.id])", "j.id = n.id")
+    assert joined != text
+    emptied.sql(joined)
+    assert fetched_at_gates(emptied, 100) > 2_000
 
 
 @pytest.mark.parametrize("name", ["claim_suspect", "waiting_suspect"])

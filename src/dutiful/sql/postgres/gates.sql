@@ -81,7 +81,7 @@ WITH RECURSIVE busy(gate) AS (
 SELECT DISTINCT g.id FROM busy AS b JOIN dutiful.gate AS g ON g.id = b.gate
  CROSS JOIN LATERAL (SELECT p.job_id FROM dutiful.place AS p WHERE p.gate = g.id AND p.seq > g.low
                       ORDER BY p.seq LIMIT g.slots) AS p
-  JOIN dutiful.job AS j ON j.id = p.job_id
+  JOIN dutiful.job AS j ON j.id = ANY (ARRAY[p.job_id])
  WHERE j.gate = g.id AND j.gate_seq > 0 AND j.state = 'ready'
  ORDER BY g.id LIMIT :limit
 
@@ -114,7 +114,7 @@ SELECT p.seq,
             THEN coalesce(j.claimed_at, h.claimed_at, d.claimed_at) END,
        j.id IS NOT NULL AND j.state = 'ready' AND j.ready_seq IS NOT NULL
   FROM dutiful.place AS p
-  LEFT JOIN dutiful.job AS j ON j.id = p.job_id
+  LEFT JOIN dutiful.job AS j ON j.id = ANY (ARRAY[p.job_id])
   LEFT JOIN LATERAL (SELECT h.claimed_at FROM dutiful.history AS h WHERE j.id IS NULL AND h.id = p.job_id
                       ORDER BY h.finished_at DESC LIMIT 1) AS h ON true
   LEFT JOIN dutiful.dead AS d ON j.id IS NULL AND d.id = p.job_id
@@ -135,7 +135,7 @@ WITH seen AS (
     SELECT c.lies, j.id
       FROM (SELECT p.ctid AS lies, p.seq, p.job_id FROM dutiful.place AS p
              WHERE p.gate = :gate AND p.rate AND p.granted IS NULL ORDER BY p.seq LIMIT :n) AS c
-      JOIN dutiful.job AS j ON j.id = c.job_id
+      JOIN dutiful.job AS j ON j.id = ANY (ARRAY[c.job_id])
      WHERE j.gate = :gate AND j.gate_seq = c.seq AND j.state = 'ready' FOR NO KEY UPDATE OF j SKIP LOCKED
 ), noted AS (
     UPDATE dutiful.place AS p SET granted = :now FROM next AS n WHERE p.ctid = n.lies

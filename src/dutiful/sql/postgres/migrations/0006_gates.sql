@@ -168,7 +168,7 @@ BEGIN
       FROM (SELECT f.id, nextval('dutiful.ready_seq') AS seq
               FROM (SELECT t.id FROM these AS t WHERE t.id NOT IN (SELECT w.id FROM waits AS w)
                      ORDER BY t.gate_seq DESC) AS f) AS n
-     WHERE j.id = n.id;
+     WHERE j.id = ANY (ARRAY[n.id]);
     GET DIAGNOSTICS let = ROW_COUNT;
     RETURN let = came;
 END $$;
@@ -189,14 +189,14 @@ DECLARE
     moves CONSTANT boolean := random() < 1.0 / 256;
 BEGIN
     IF EXISTS (SELECT 1 FROM unnest(leaving) AS e(id)
-                WHERE EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = e.id)
+                WHERE EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = ANY (ARRAY[e.id]))
                    OR EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = e.id)) THEN
         RETURN false;
     END IF;
     SELECT pg_catalog.array_agg(l.gate), pg_catalog.array_agg(l.seq), pg_catalog.array_agg(l.lies), pg_catalog.bool_or(EXISTS (
            SELECT 1 FROM (SELECT p.job_id FROM dutiful.place AS p
                            WHERE p.gate = l.gate AND p.seq > l.seq ORDER BY p.seq DESC LIMIT 1) AS p
-             JOIN dutiful.job AS j ON j.id = p.job_id AND j.gate = l.gate))
+             JOIN dutiful.job AS j ON j.id = ANY (ARRAY[p.job_id]) AND j.gate = l.gate))
       INTO ids, seqs, lies, waited FROM unnest(leaving) AS e(id)
      CROSS JOIN LATERAL (SELECT p.gate, p.seq, p.ctid AS lies FROM dutiful.place AS p
                           WHERE p.job_id = e.id AND p.granted IS NULL LIMIT 8) AS l;
@@ -213,7 +213,7 @@ BEGIN
         SELECT m.gate, m.seq, m.lies, EXISTS (
                SELECT 1 FROM (SELECT p.job_id FROM dutiful.place AS p
                                WHERE p.gate = m.gate AND p.seq > m.seq ORDER BY p.seq DESC LIMIT 1) AS p
-                 JOIN dutiful.job AS j ON j.id = p.job_id AND j.gate = m.gate) AS waits
+                 JOIN dutiful.job AS j ON j.id = ANY (ARRAY[p.job_id]) AND j.gate = m.gate) AS waits
           FROM unnest(ids, seqs, lies) AS m(gate, seq, lies)
     ), gone AS (
         DELETE FROM dutiful.place AS p USING mine AS m
@@ -264,7 +264,7 @@ BEGIN
         SELECT j.gates AS ids FROM these AS t JOIN dutiful.gate AS g ON g.id = t.id AND g.kind IN ('order', 'lock')
          CROSS JOIN LATERAL (SELECT p.job_id FROM dutiful.place AS p WHERE p.gate = g.id AND p.seq > g.low
                               ORDER BY p.seq OFFSET g.slots LIMIT 1) AS p
-          JOIN dutiful.job AS j ON j.id = p.job_id AND j.gates[pg_catalog.cardinality(j.gates)] <> g.id
+          JOIN dutiful.job AS j ON j.id = ANY (ARRAY[p.job_id]) AND j.gates[pg_catalog.cardinality(j.gates)] <> g.id
          WHERE fresh AND (pg_catalog.cardinality(leaving) > 0 OR leaving IS NULL AND again IS NOT NULL)
     ), taken AS (
         SELECT g.id FROM dutiful.gate AS g
@@ -279,7 +279,7 @@ BEGIN
         WITH gone AS (
             DELETE FROM dutiful.place AS p USING dutiful.gate AS g
              WHERE p.job_id = ANY(leaving) AND g.id = p.gate AND p.granted IS NULL
-               AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = p.job_id)
+               AND NOT EXISTS (SELECT 1 FROM dutiful.job AS j WHERE j.id = ANY (ARRAY[p.job_id]))
                AND NOT (g.kind = 'order' AND NOT g.passes
                         AND EXISTS (SELECT 1 FROM dutiful.dead AS d WHERE d.id = p.job_id))
             RETURNING p.gate
@@ -334,7 +334,7 @@ BEGIN
              CROSS JOIN LATERAL (SELECT p.job_id, p.seq, p.due FROM dutiful.place AS p
                                   WHERE p.gate = g.id AND p.seq > g.low
                                   ORDER BY p.seq OFFSET greatest(g.slots - f.n, 0) LIMIT least(f.n, g.slots)) AS p
-              JOIN dutiful.job AS j ON j.id = p.job_id AND j.gate = g.id AND j.gate_seq > 0 AND j.state = 'ready'
+              JOIN dutiful.job AS j ON j.id = ANY (ARRAY[p.job_id]) AND j.gate = g.id AND j.gate_seq > 0 AND j.state = 'ready'
                FOR NO KEY UPDATE OF j SKIP LOCKED) AS m;
     END IF;
 
@@ -357,7 +357,7 @@ BEGIN
             INSERT INTO dutiful.place (gate, seq, job_id, due, rate)
             SELECT n.gate, nextval('dutiful.gate_seq'), n.id, true, n.rate
               FROM (SELECT j.id, g.id AS gate, g.kind = 'rate' AS rate FROM unnest(moving) WITH ORDINALITY AS m(id, place)
-                      JOIN dutiful.job AS j ON j.id = m.id JOIN dutiful.gate AS g ON g.id = j.gates[door]
+                      JOIN dutiful.job AS j ON j.id = ANY (ARRAY[m.id]) JOIN dutiful.gate AS g ON g.id = j.gates[door]
                      WHERE g.kind <> 'order'
                      ORDER BY m.place) AS n;
             WITH doors AS (
@@ -390,7 +390,7 @@ BEGIN
                ready_seq = CASE WHEN n.due THEN n.seq END
           FROM (SELECT m.id, nextval('dutiful.ready_seq') AS seq, m.id NOT IN (SELECT unnest(undue)) AS due
                   FROM (SELECT * FROM unnest(moving) WITH ORDINALITY AS m(id, place) ORDER BY m.place) AS m) AS n
-         WHERE j.id = n.id;
+         WHERE j.id = ANY (ARRAY[n.id]);
         GET DIAGNOSTICS let = ROW_COUNT;
     END IF;
     IF freed IS NOT NULL AND random() < 1.0 / 256 THEN
