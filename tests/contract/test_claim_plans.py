@@ -106,7 +106,7 @@ def test_an_ending_finds_its_job_by_the_primary_key(full: World, name: str) -> N
 
 NAMING = (
     "claim_jobs", "claim_suspect", "sweep_ready", "come_to_gates", "complete_jobs", "return_jobs",
-    "bury_jobs", "doubt_jobs", "close_jobs", "expire_jobs", "who_holds",
+    "bury_jobs", "doubt_jobs", "close_jobs", "expire_jobs", "who_holds", "finish_works",
 )  # fmt: skip
 
 

@@ -192,7 +192,7 @@ PLANTS = [
         {
             "start_job": [
                 (r" AND g\.token = :token::uuid\n", "\n"),
-                (r"WHERE j\.id = m\.id AND j\.token = o\.token", "WHERE j.id = m.id"),
+                (r"(ARRAY\[m\.id\]\)) AND j\.token = o\.token", r"\1"),
             ]
         },
         {"start_job": [(r"\s+AND g\.token = :token\)", ")")]},
@@ -211,8 +211,8 @@ PLANTS = [
             "start_job": [
                 (r"(FROM mine AS m)\s+ON CONFLICT", r"\1 WHERE false ON CONFLICT"),
                 (
-                    r"FROM mine AS m, own AS o\s+WHERE j\.id = m\.id AND j\.token = o\.token",
-                    "FROM mine AS m WHERE j.id = m.id",
+                    r"FROM mine AS m, own AS o\s+WHERE (.*ARRAY\[m\.id\]\)) AND j\.token = o\.token",
+                    r"FROM mine AS m WHERE \1",
                 ),
             ]
         },

@@ -53,7 +53,7 @@ BUGS = [
     ),
     Bug(
         "a lapse by id, not by token",
-        {"lapse_jobs": [(r"j\.id = h\.id AND j\.token = h\.token", "j.id = h.id"), (" SKIP LOCKED", "")]},
+        {"lapse_jobs": [(r"(ARRAY\[h\.id\]\)) AND j\.token = h\.token", r"\1"), (" SKIP LOCKED", "")]},
         ("reap", "leave of the silent"),
         "",
     ),

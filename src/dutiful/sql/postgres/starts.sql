@@ -22,7 +22,7 @@ WITH mine AS MATERIALIZED (
 UPDATE dutiful.job AS j
    SET started_at = coalesce(j.started_at, :now), delivery = 'at_most_once'
   FROM mine AS m, own AS o
- WHERE j.id = m.id AND j.token = o.token
+ WHERE j.id = ANY (ARRAY[m.id]) AND j.token = o.token
 RETURNING j.id::text
 
 -- name: look_at_start

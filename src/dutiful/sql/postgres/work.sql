@@ -91,7 +91,7 @@ WITH gone AS (
            (SELECT g.token FROM dutiful.ledger AS g
              WHERE g.app = :app AND g.task = r.task AND g.key = r.key AND g.epoch = r.epoch
                AND g.token = r.token LIMIT 1) AS mine
-     WHERE j.id = r.id AND j.token = r.token
+     WHERE j.id = ANY (ARRAY[r.id]) AND j.token = r.token
     RETURNING j.*, r.result
 ), kept AS (
     INSERT INTO dutiful.history (id, finished_at, lane, run_at, enqueued_at, claimed_at, started_at,

@@ -73,7 +73,7 @@ WITH held AS MATERIALIZED (
        AND (:only::bigint IS NULL OR j.worker = :only::bigint)
      LIMIT 1000
 ), lost AS MATERIALIZED (
-    SELECT h.* FROM held AS h JOIN dutiful.job AS j ON j.id = h.id AND j.token = h.token
+    SELECT h.* FROM held AS h JOIN dutiful.job AS j ON j.id = ANY (ARRAY[h.id]) AND j.token = h.token
        FOR UPDATE OF j SKIP LOCKED
 ), moved AS (
     UPDATE dutiful.job AS j
@@ -81,7 +81,7 @@ WITH held AS MATERIALIZED (
            doubt_at = t.now, doubt = 'the body was cut off: ' || l.why,
            gate_seq = CASE WHEN j.gates IS NOT NULL THEN -nextval('dutiful.gate_seq') END
       FROM lost AS l, (SELECT :now AS now) AS t
-     WHERE j.id = l.id
+     WHERE j.id = ANY (ARRAY[l.id])
     RETURNING j.id, j.run_no, j.attempt, l.worker, j.doubt, t.now
 ), noted AS (
     INSERT INTO dutiful.failure (job_id, run_no, attempt, failed_at, worker, kind, message)
@@ -110,7 +110,7 @@ WITH held AS MATERIALIZED (
      LIMIT 1000
 ), lost AS MATERIALIZED (
     SELECT h.* FROM held AS h
-      JOIN dutiful.job AS j ON j.id = h.id AND j.token = h.token AND j.started_at IS NULL
+      JOIN dutiful.job AS j ON j.id = ANY (ARRAY[h.id]) AND j.token = h.token AND j.started_at IS NULL
        FOR UPDATE OF j SKIP LOCKED
 ), back AS (
     UPDATE dutiful.job AS j
@@ -120,11 +120,11 @@ WITH held AS MATERIALIZED (
            ready_seq = CASE WHEN j.gates IS NULL THEN nextval('dutiful.ready_seq') END,
            gate_seq = CASE WHEN j.gates IS NOT NULL THEN -nextval('dutiful.gate_seq') END
       FROM lost AS l
-     WHERE j.id = l.id AND NOT (l.charged AND j.crashes + 1 >= j.crashes_max)
+     WHERE j.id = ANY (ARRAY[l.id]) AND NOT (l.charged AND j.crashes + 1 >= j.crashes_max)
     RETURNING j.id, j.run_no, j.attempt, l.begun, false AS last
 ), gone AS (
     DELETE FROM dutiful.job AS j USING lost AS l
-     WHERE j.id = l.id AND l.charged AND j.crashes + 1 >= j.crashes_max
+     WHERE j.id = ANY (ARRAY[l.id]) AND l.charged AND j.crashes + 1 >= j.crashes_max
     RETURNING j.*
 ), buried AS (
     INSERT INTO dutiful.dead (id, lane, died_at, run_at, enqueued_at, claimed_at, started_at, worker,
