@@ -52,7 +52,7 @@ def measure(subject: Subject, call: str, options: dict[str, Any]) -> Any:
         share = held.drained.jobs_per_s / held.fresh.jobs_per_s
         return _drained(held.drained) | {"churned": held.churned, "share": share, "course": held.course}
     if method == "gates":
-        return subject.gates(_jobs(subject, "drain", options))
+        return subject.gates(_jobs(subject, "drain", options), single=how == "single")
     if method == "records":
         return subject.records(_jobs(subject, "drain", options))
     if method == "verify":

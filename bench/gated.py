@@ -54,16 +54,26 @@ def every(index: int, host: int, key: int) -> None:
 TASKS: dict[str, Any] = {"plain": plain, "lock": lock, "order": order, "rate": rate, "all": every}
 
 
-def measure(ours: Ours, jobs: int) -> dict[str, float]:
-    """CPU microseconds of a job of each kind, over about ``jobs`` of each."""
-    cycles = max(3, jobs // KEYS)
-    marks = ours._marks((cycles + 1) * len(TASKS) * KEYS)
+SINGLE = ("plain", "all")
+SINGLE_CYCLES = 5
+
+
+def measure(ours: Ours, jobs: int, single: bool = False) -> dict[str, float]:
+    """CPU microseconds of a job of each kind, over about ``jobs`` of each; ``single``: stored one by one."""
+    kinds = SINGLE if single else tuple(TASKS)
+    cycles = SINGLE_CYCLES if single else max(3, jobs // KEYS)
+    marks = ours._marks((cycles + 1) * len(kinds) * KEYS)
     server = server_pid(ours.place.url)
     at = 0
 
     def carry_out(name: str) -> None:
         nonlocal at
-        app.enqueue_many(TASKS[name], [{"index": at + n, "host": n % HOSTS, "key": n} for n in range(KEYS)])
+        rows = [{"index": at + n, "host": n % HOSTS, "key": n} for n in range(KEYS)]
+        if single:
+            for row in rows:
+                TASKS[name].enqueue(**row)
+        else:
+            app.enqueue_many(TASKS[name], rows)
         marks.wait_for_all(at, at + KEYS, check=ours._alive)
         at += KEYS
         deadline = time.monotonic() + PATIENCE_S
@@ -74,4 +84,4 @@ def measure(ours: Ours, jobs: int) -> dict[str, float]:
 
     with ours._running() as worker:
         pids = [os.getpid(), worker, *([] if server is None else [server])]
-        return in_turn([*TASKS], KEYS, cycles, pids, carry_out)
+        return in_turn(kinds, KEYS, cycles, pids, carry_out)

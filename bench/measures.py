@@ -35,6 +35,7 @@ CALLS = (
     "prune",
     "memory",
     "gates",
+    "gates:single",
     "records",
     "verify",
     *(f"idle:{queues}" for queues in IDLE_QUEUES),
@@ -238,6 +239,8 @@ def _rows(engine: str) -> Iterator[Measure]:
     yield row("gates_order", "a free order, cost", "% of plain", "gates", _free("order"))
     yield row("gates_rate", "a free rate, cost", "% of plain", "gates", _free("rate"))
     yield row("gates_all", "all three, cost", "% of plain", "gates", _free("all"), FREE)
+    single = "all three, one enqueue each, cost"
+    yield row("gates_single", single, "% of plain", "gates:single", _free("all"), FREE)
     yield row("records_cost", "records, cost", "% of without", "records", _priced, PRICE)
     yield row("verify_pass", "verify, one pass", "ms", "verify", _pass)
     yield row("verify_cpu", "a pass a minute, CPU", "% core", "verify", _pass_cpu, CHECKED)

@@ -64,8 +64,8 @@ class Plan:
             return False
         if method in OURS_ALONE or (call not in ("latency", "idle:1") and method in ("latency", "idle")):
             return contestant.plays == OURS
-        if method == "gates":  # (SQLite's have no floor)
-            return contestant.plays == OURS or contestant.name == "floor-postgres"
+        if method == "gates":  # (SQLite's have no floor, nor has an enqueue of one)
+            return contestant.plays == OURS or (contestant.name == "floor-postgres" and not how)
         if method == "held":
             if contestant.store != "postgres":
                 return False

@@ -178,8 +178,8 @@ class Subject(ABC):
         """A bulk of ``jobs`` from a generator: jobs a second, and by how many megabytes the process grew."""
         raise NotMeasured("has no bulk from a generator")
 
-    def gates(self, jobs: int) -> Mapping[str, float]:
-        """CPU microseconds of a job without gates ("plain") and with free ones, by what they are."""
+    def gates(self, jobs: int, single: bool = False) -> Mapping[str, float]:
+        """CPU microseconds of a job without gates ("plain") and with free ones, enqueued in bulk or ``single``."""
         raise NotMeasured("has no gates")
 
     def records(self, jobs: int) -> Mapping[str, float]:

@@ -84,7 +84,9 @@ class Floor(Subject):
 
     drain_group = drain_once
 
-    def gates(self, jobs: int) -> Mapping[str, float]:
+    def gates(self, jobs: int, single: bool = False) -> Mapping[str, float]:
+        if single:
+            raise NotMeasured("has bulks only")
         return gate_postgres.measure(self, jobs)
 
     def held(self, jobs: int, churn: int, budget_s: float) -> Held:
