@@ -179,7 +179,7 @@ class Subject(ABC):
         raise NotMeasured("has no bulk from a generator")
 
     def gates(self, jobs: int, single: bool = False) -> Mapping[str, float]:
-        """CPU microseconds of a job without gates ("plain") and with free ones, enqueued in bulk or ``single``."""
+        """CPU microseconds of a job without gates ("plain") and with free ones; ``single``: no bulk."""
         raise NotMeasured("has no gates")
 
     def records(self, jobs: int) -> Mapping[str, float]:
