@@ -245,7 +245,8 @@ def test_the_danger_is_real(path: str) -> None:
     import apsw
 
     def locks() -> int:
-        wanted = f":{os.stat(path).st_ino} "
+        on = os.stat(path)
+        wanted = f" {os.major(on.st_dev):02x}:{os.minor(on.st_dev):02x}:{on.st_ino} "
         lines = Path("/proc/locks").read_text().splitlines()
         return sum(wanted in line and "POSIX" in line for line in lines)
 

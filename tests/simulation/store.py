@@ -188,6 +188,8 @@ class SimulatedConnection:
 class SimulatedEngine(SqliteEngine):
     """The real engine of one process, on simulated connections."""
 
+    _interrupted = False
+
     def __init__(self, store: Store, process: Process) -> None:
         self.store = store
         self.process = process

@@ -17,6 +17,7 @@ import psycopg
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+import dutiful.app.bulk
 import dutiful.app.task
 from dutiful import testing
 from dutiful.app.app import App
@@ -195,13 +196,17 @@ class Machine(RuleBasedStateMachine):
     @contextmanager
     def ids(self, *ids: str) -> Iterator[None]:
         """Within, the app makes these job ids, on each store anew."""
-        whole = dutiful.app.task.make_id
+        one, many = dutiful.app.task.make_id, dutiful.app.bulk.LaterIds
         made = {id(store): iter(ids) for store in self.stores}
-        dutiful.app.task.make_id = lambda: next(made[id(self._at)])
+
+        def later(count: int) -> Any:
+            return [next(made[id(self._at)]) for _ in range(count)]
+
+        dutiful.app.task.make_id, dutiful.app.bulk.LaterIds = lambda: later(1)[0], later  # type: ignore
         try:
             yield
         finally:
-            dutiful.app.task.make_id = whole
+            dutiful.app.task.make_id, dutiful.app.bulk.LaterIds = one, many  # type: ignore
 
     def told(self, store: Store, handle: Any) -> tuple[str, bool]:
         return handle.id, handle.duplicate
