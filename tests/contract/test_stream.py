@@ -168,3 +168,24 @@ def test_its_memory_does_not_grow_with_the_rows(app: App, monkeypatch: pytest.Mo
     peak(10)  # connections, statements
     few, many = peak(2 * bulk.STREAM_BATCH), peak(6 * bulk.STREAM_BATCH)
     assert many < 1.2 * few
+
+
+@pytest.mark.parametrize("task", ["send", "charge"])
+def test_a_bad_row_ends_a_slow_source_at_once(app: App, task: str) -> None:
+    """It is told of before the next row is asked for, though its batch is not full."""
+    asked: list[int] = []
+
+    async def slowly() -> AsyncIterator[object]:
+        for n in range(10):
+            asked.append(n)
+            yield n if n != 2 else "two"
+
+    async def called() -> None:
+        try:
+            await app.aenqueue_stream(app.find_task(task), slowly())
+        finally:
+            await app.leave_loop()
+
+    with pytest.raises(EnqueueError, match="n"):
+        asyncio.run(called())
+    assert asked == [0, 1, 2] and stored(app) == []

@@ -20,7 +20,7 @@ from ..operations import enqueue
 from ..operations.plan import Operation
 from . import events
 from .handle import Handle
-from .task import Task, Using, repeated, rows_of
+from .task import Arguments, Task, Using, repeated, rows_of
 
 if TYPE_CHECKING:
     from .app import App
@@ -50,8 +50,6 @@ class Streamed(Struct, frozen=True):
 
 Told = Callable[[Streamed], None]
 """Is told after each batch what became of all rows so far."""
-Row = tuple[tuple[Any, ...], Mapping[str, Any]]
-"""The arguments of a call."""
 
 
 class Made:
@@ -60,19 +58,33 @@ class Made:
     Where rows say nothing but arguments, all are one, ``like``, with ``ids`` and ``args``: so COPY wants it.
     """
 
-    def __init__(self, using: Using[..., Any], rows: Iterable[Row]) -> None:
+    def __init__(self, using: Using[..., Any], rows: Iterable[Arguments] = ()) -> None:
         self.like = using.alike()
+        self._encode, self._new_job = using.task.codec.encode, using.new_job
+        self.args: list[bytes] = []
+        self._each: list[NewJob] = []
         if self.like is None:
-            self.jobs = [using.new_job(args, kwargs) for args, kwargs in rows]
-            return
-        encode = using.task.codec.encode
-        self.args = [encode(args, kwargs) for args, kwargs in rows]
-        self.ids = LaterIds(len(self.args))
+            self._each = [using.new_job(args, kwargs) for args, kwargs in rows]
+        else:
+            self.args = [self._encode(args, kwargs) for args, kwargs in rows]
+
+    def add(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """One more; before any of them is stored."""
+        if self.like is None:
+            self._each.append(self._new_job(args, kwargs))
+        else:
+            self.args.append(self._encode(args, kwargs))
+
+    @cached_property
+    def ids(self) -> LaterIds:
+        """Those of ``args``."""
+        return LaterIds(len(self.args))
 
     @cached_property
     def jobs(self) -> list[NewJob]:
         """Each of them by itself."""
-        assert self.like is not None
+        if self.like is None:
+            return self._each
         return [replace(self.like, id=id, args=args) for id, args in zip(self.ids, self.args, strict=True)]
 
     @property
@@ -81,7 +93,7 @@ class Made:
         return self.like or self.jobs[0]
 
     def __len__(self) -> int:
-        return len(self.args if self.like is not None else self.jobs)
+        return len(self.args) + len(self._each)
 
     def store(self, app: str, runner: Runner, **person: str) -> Operation[list[Enqueued]]:
         """What stores them by the engine's fastest means; ``person`` is who wants it, for the audit."""
@@ -265,14 +277,14 @@ async def astream(
     so_far = Streamed(0, 0)
     try:
         if isinstance(rows, AsyncIterable):
-            taken: list[Any] = []
+            made = Made(using)
             async for row in rows:
-                taken.append(row)
-                if len(taken) == STREAM_BATCH:
-                    so_far = _counted(so_far, await store(Made(using, rows_of(taken))), told)
-                    taken = []
-            if taken:
-                so_far = _counted(so_far, await store(Made(using, rows_of(taken))), told)
+                for args, kwargs in rows_of((row,)):
+                    made.add(args, kwargs)
+                if len(made) == STREAM_BATCH:
+                    so_far, made = _counted(so_far, await store(made), told), Made(using)
+            if made:
+                so_far = _counted(so_far, await store(made), told)
         else:
             left = iter(rows_of(rows))
             while made := Made(using, islice(left, STREAM_BATCH)):

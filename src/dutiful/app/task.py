@@ -32,6 +32,9 @@ from .transactions import AsyncTransaction, Transaction
 if TYPE_CHECKING:
     from .app import App
 
+Arguments = tuple[tuple[Any, ...], Mapping[str, Any]]
+"""Those of one call: by position and by name."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -349,7 +352,7 @@ def repeated(job: NewJob) -> NewJob:
     return replace(job, repeated=True)
 
 
-def rows_of(rows: Iterable[Any]) -> Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]]:
+def rows_of(rows: Iterable[Any]) -> Iterable[Arguments]:
     """What a bulk enqueue is given: a dict is keyword arguments, a tuple positional, else one argument."""
     for row in rows:
         if isinstance(row, dict):
