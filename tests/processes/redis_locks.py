@@ -84,6 +84,10 @@ def hold(url: str, path: str, seed: int) -> None:
                 out.write(json.dumps({"error": type(error).__name__}) + "\n")
 
 
+START_S = 30.0
+"""How long a new process may take until it asks for its first lock."""
+
+
 class Crew:
     """The processes, and what they have said so far."""
 
@@ -103,11 +107,16 @@ class Crew:
 
     def kill_one(self, doing: str) -> str:
         """Kills one that "holds" or "waits", if there is one, else another; says which it was."""
-        last: dict[str, str] = {}
-        for line in _read(self.told):
-            if "error" not in line:
-                last[line.get("who") or line["asks"]] = "waits" if "asks" in line else "holds"
-        able = [process for process in self.running if str(process.pid) in last]
+        able: list[Any] = []
+        end = time.monotonic() + START_S
+        while not able and time.monotonic() < end:  # all may have been started a moment ago
+            last: dict[str, str] = {}
+            for line in _read(self.told):
+                if "error" not in line:
+                    last[line.get("who") or line["asks"]] = "waits" if "asks" in line else "holds"
+            able = [process for process in self.running if str(process.pid) in last]
+            time.sleep(0 if able else 0.02)
+        assert able, f"none of those that run has said anything for {START_S:.0f} s"
         wanted = [process for process in able if last[str(process.pid)] == doing] or able
         victim = self.chance.choice(wanted)
         assert victim.is_alive(), "a holder ended by itself"

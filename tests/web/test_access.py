@@ -194,6 +194,26 @@ def ready(app: dutiful.App, *ids: str) -> bool:
     return all(app.engine.run(inspect.job("shop", one)).state != "dead" for one in ids)
 
 
+def test_a2_the_place_of_the_keyboard_outlives_what_comes_fresh(browser: Any, furnished: Any) -> None:
+    app, _, address = furnished
+    dead(app, 2101)
+    dead(app, 2102)
+    with tab(browser, address) as watched:
+        watched.go("/dead/jobs")
+        watched.page.evaluate(
+            "window.fresh = 0; document.addEventListener('dutiful:fresh', () => { window.fresh += 1; })"
+        )
+        for _ in range(2):
+            watched.page.keyboard.press("j")
+        row = watched.page.get_attribute("tr.here", "id")
+        dead(app, 2103)
+        watched.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        watched.page.wait_for_function("window.fresh > 0")
+        assert watched.page.get_attribute("tr.here", "id", timeout=5_000) == row
+        watched.page.keyboard.press("x")
+        assert watched.page.inner_text("#many") == "1 chosen below:"
+
+
 def test_a2_the_story_by_keyboard_alone(browser: Any, furnished: Any) -> None:
     app, _, address = furnished
     one, other = dead(app, 2001), dead(app, 2002)

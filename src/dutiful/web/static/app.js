@@ -286,6 +286,8 @@ if (keysBox) {
     try { localStorage.setItem('dutiful.keys', keysOn ? 'on' : 'off'); } catch { /* for this page alone */ }
   });
 }
+let here = '';                              // the row's id: what comes fresh from the server knows nothing of it
+document.addEventListener('dutiful:fresh', () => { if (here) document.getElementById(here)?.classList.add('here'); });
 const links = () => $$('[data-row]', part).filter(one => one.offsetParent);
 function step(by) {
   const all = links();
@@ -294,6 +296,7 @@ function step(by) {
   const to = all[Math.max(0, Math.min(all.length - 1, at < 0 ? 0 : at + by))];
   $$('tr.here').forEach(row => row.classList.remove('here'));
   to.closest('tr')?.classList.add('here');
+  here = to.closest('tr')?.id ?? '';
   to.focus();
   to.scrollIntoView({ block: 'nearest' });
 }
